@@ -1,0 +1,1 @@
+"""The gallery command; it talks to the public API only."""

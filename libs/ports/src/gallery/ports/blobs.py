@@ -1,0 +1,73 @@
+"""Where bytes live: originals and everything derived from them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlob:
+    """What a store says of one object.
+
+    Attributes:
+        key: Path-like name, segments of ASCII letters, digits, ``-``, ``_`` and ``.`` joined by ``/``.
+        size: Bytes.
+        sha256: Digest of the content, 32 bytes.
+    """
+
+    key: str
+    size: int
+    sha256: bytes
+
+
+class BlobError(Exception):
+    """Any failure of a blob store."""
+
+
+class BlobNotFoundError(BlobError):
+    """There is no object of this key."""
+
+
+class BlobMismatchError(BlobError):
+    """The bytes are not those that the caller's sha256 announced; nothing was stored."""
+
+
+class BlobStoreFullError(BlobError):
+    """The store has no room left; nothing was stored. Retry once there is."""
+
+
+class Blobs(Protocol):
+    """A store of immutable objects. A put that returned survives a power cut."""
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, sha256: bytes | None = None) -> StoredBlob:
+        """Store an object whole or not at all, hashing on the way.
+
+        Raises:
+            BlobMismatchError: ``sha256`` was given and is another.
+            BlobStoreFullError: No room.
+        """
+        ...
+
+    def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Stream an object, or ``length`` bytes of it from ``start``.
+
+        Raises:
+            BlobNotFoundError: On the first step of the iteration.
+        """
+        ...
+
+    async def stat(self, key: str) -> StoredBlob:
+        """Say size and digest, the digest as recorded at the put.
+
+        Raises:
+            BlobNotFoundError: There is none.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove an object; one that is not there is fine."""
+        ...
+
+    def keys(self, prefix: str = "") -> AsyncIterator[str]:
+        """List keys under a prefix, in any order."""
+        ...

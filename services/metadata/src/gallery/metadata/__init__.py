@@ -1,0 +1,1 @@
+"""The catalogue: what is known of each photo, and what people decided."""

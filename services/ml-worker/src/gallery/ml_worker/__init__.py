@@ -1,0 +1,1 @@
+"""Looks at photos: renditions, faces, vectors, tags, and proposals about people."""

@@ -1,0 +1,1 @@
+"""Finds photos: a read model that can be rebuilt at any time."""

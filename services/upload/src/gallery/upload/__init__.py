@@ -1,0 +1,1 @@
+"""Takes originals in, keeps them, and says so."""

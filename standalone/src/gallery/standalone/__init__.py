@@ -1,0 +1,1 @@
+"""All five services in one process tree, on the embedded profile."""
