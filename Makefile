@@ -1,0 +1,74 @@
+# A facade without logic: each verb is one line of what it does.
+# It needs Python >= 3.11 and make; everything else goes into .venv in this folder.
+
+PYTHON ?= python3
+DATA ?=
+PORT ?=
+PHOTOS ?=
+ONCE ?=
+
+BIN := .venv/bin
+MEMBERS := $(wildcard libs/* services/*) standalone cli
+EDITABLE := $(foreach member,$(MEMBERS),--editable ./$(member))
+GALLERY := $(BIN)/gallery $(if $(DATA),--data "$(DATA)")
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
+
+.DEFAULT_GOAL := help
+.PHONY: help run setup test check format lock proto openapi bench soak
+
+help: ## say what each verb does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: setup ## serve the gallery; PHOTOS=dir imports first, ONCE=1 stops after it, DATA=dir and PORT=n choose where
+	$(GALLERY) up $(if $(PORT),--port $(PORT)) $(if $(PHOTOS),--import "$(PHOTOS)") $(if $(ONCE),--once)
+
+setup: .venv/run.done ## make the environment in .venv
+
+.venv/bootstrap.done: requirements/bootstrap.txt
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/bootstrap.txt
+	@touch $@
+
+.venv/run.done: .venv/bootstrap.done requirements/run.txt $(wildcard */pyproject.toml */*/pyproject.toml)
+	$(INSTALL) --require-hashes --requirement requirements/run.txt
+	$(INSTALL) --no-build-isolation $(EDITABLE)
+	@touch $@
+
+.venv/test.done: .venv/run.done requirements/test.txt
+	$(INSTALL) --require-hashes --requirement requirements/test.txt
+	@touch $@
+
+test: .venv/test.done ## run every test that needs no outside server
+	$(BIN)/pytest
+
+check: .venv/test.done ## style, types, layers, contracts, and drift of everything generated
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy libs services standalone cli tests bench requirements
+	$(BIN)/lint-imports --no-cache
+	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" buf lint
+	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" buf breaking --against released.binpb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py --check
+	$(BIN)/python -m gallery.gateway.openapi --check docs/openapi.json
+	$(BIN)/python requirements/lock.py --check
+
+format: .venv/test.done ## put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: .venv/bootstrap.done ## resolve the requirements anew, keeping the pins
+	$(BIN)/python requirements/lock.py
+
+proto: .venv/test.done ## generate code from the contracts
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py
+
+openapi: .venv/test.done ## write docs/openapi.json from the gateway
+	$(BIN)/python -m gallery.gateway.openapi docs/openapi.json
+
+bench: .venv/test.done ## measure, each figure beside a peer or limit of the same run
+	$(BIN)/python bench/pipeline.py
+
+soak: .venv/test.done ## long runs that every day has no time for
+	$(BIN)/python bench/lfw.py
+	GALLERY_SOAK=1 $(BIN)/pytest tests/soak
