@@ -30,9 +30,15 @@ def main() -> int:
             for name in made:
                 shutil.copy(fresh / name, TARGET / name)
             return 0
-        stale = [str(name) for name in made if not (TARGET / name).exists() or not filecmp.cmp(fresh / name, TARGET / name)]
+        stale = [
+            str(name) for name in made if not (TARGET / name).exists() or not filecmp.cmp(fresh / name, TARGET / name)
+        ]
         gone = sorted(set(TARGET.rglob("*_pb2.py*")) - {TARGET / name for name in made})
-    print(f"generated code out of date: {stale + [str(path) for path in gone]}" if stale or gone else "generated code up to date")
+    print(
+        f"generated code out of date: {stale + [str(path) for path in gone]}"
+        if stale or gone
+        else "generated code up to date"
+    )
     return 1 if stale or gone else 0
 
 

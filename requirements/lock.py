@@ -4,8 +4,8 @@
 same versions by hash and work with any index.
 
 Usage: python requirements/lock.py [--check | --upgrade]
-    Without an option the committed pins are kept and only what is new is resolved. ``--check`` writes nothing and exits 1
-    when the files no longer follow from the members' pyproject.toml.
+    Without an option the committed pins are kept and only what is new is resolved. ``--check`` writes nothing and
+    exits 1 when the files no longer follow from the members' pyproject.toml.
 """
 
 from __future__ import annotations
