@@ -7,6 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+pytest_plugins = ["support.postgres"]
+
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
 

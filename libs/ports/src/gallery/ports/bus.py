@@ -39,12 +39,17 @@ class Subscription(Protocol):
     """One consumer's place in its topics."""
 
     async def poll(self, *, limit: int, timeout: timedelta) -> Sequence[Message]:
-        """Wait for messages, at most ``timeout``; hand out at most ``limit``. Messages handed out are not handed out again
-        by this subscription object; what was never committed comes again to the next one."""
+        """Wait for messages, at most ``timeout``; hand out at most ``limit`` of each producer.
+
+        What this object handed out it does not hand out again; what was never committed comes again to the next one.
+        """
         ...
 
     async def commit(self, messages: Sequence[Message]) -> None:
-        """Never hand these out again. Called after the effects are durable; messages of one poll may be committed in parts."""
+        """Never hand these out again.
+
+        Called after the effects are durable; the messages of one poll may be committed in parts.
+        """
         ...
 
 

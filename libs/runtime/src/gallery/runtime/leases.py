@@ -1,0 +1,127 @@
+"""Work as rows, claimed in batches under leases.
+
+A claim commits the attempt before the work begins, so a process that dies has used one. The fence tells a
+holder whose lease ran out that the work is another's by now.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from gallery.runtime.database import Database, Transaction
+from gallery.runtime.errors import GalleryError
+from gallery.runtime.outbox import queries
+
+POLL_EVERY = timedelta(milliseconds=100)
+
+
+class Lane(StrEnum):
+    """Which queue work joins."""
+
+    INTERACTIVE = "interactive"
+    BACKFILL = "backfill"
+
+
+class LeaseLostError(GalleryError):
+    """The lease ran out and the work is another's: drop the results, the transaction must not commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something to do; the same subject and stage twice is one job."""
+
+    library_id: UUID
+    subject: UUID
+    stage: str
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A job in our hands.
+
+    Attributes:
+        asked: How often it had been asked for when it was claimed.
+        attempt: Counts from 1.
+        fence: Grows with every claim of anything.
+    """
+
+    id: int
+    job: Job
+    asked: int
+    attempt: int
+    fence: int
+
+
+class WorkQueue:
+    """The work of one service, in its own schema."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, tx: Transaction, jobs: Sequence[Job]) -> None:
+        """Ask for work when this transaction commits."""
+        await tx.executemany(
+            queries.add_work,
+            [
+                {"library_id": job.library_id, "subject": job.subject, "stage": job.stage, "lane": job.lane}
+                for job in jobs
+            ],
+        )
+
+    async def claim(self, *, stages: Sequence[str], limit: int, lease: timedelta) -> Sequence[Leased]:
+        """Take at most ``limit`` jobs, fairly over libraries and lanes; none when there is nothing ready."""
+        async with self._database.transaction() as tx:
+            cursor = await tx.execute(queries.claim_work, {"stages": list(stages), "limit": limit, "lease": lease})
+            return [_leased(row) for row in await cursor.fetchall()]
+
+    async def finish(self, tx: Transaction, leased: Leased) -> None:
+        """Strike a job off together with its results.
+
+        Raises:
+            LeaseLostError: It was claimed again meanwhile.
+        """
+        held = {"id": leased.id, "fence": leased.fence, "asked": leased.asked}
+        cursor = await tx.execute(queries.finish_work, held)
+        if await cursor.fetchone() is None:
+            raise LeaseLostError(f"the lease of a {leased.job.stage} job ran out")
+
+    async def retry_later(self, leased: Leased, *, after: timedelta) -> None:
+        """Let it be claimed again after a while; this attempt counts."""
+        await self._release(leased, after=after, uncounted=0)
+
+    async def give_back(self, leased: Leased) -> None:
+        """Let it be claimed again at once, as if it had not been; for a graceful stop."""
+        await self._release(leased, after=timedelta(0), uncounted=1)
+
+    async def depth(self) -> list[dict[str, Any]]:
+        """Pending jobs and the age of the oldest in seconds, by stage and lane."""
+        async with self._database.read() as connection:
+            return await (await connection.execute(queries.work_depth)).fetchall()
+
+    async def library_has(self, library_id: UUID, *, stage: str) -> bool:
+        """Whether any job of this stage is left in a library, leased ones included."""
+        async with self._database.read() as connection:
+            cursor = await connection.execute(queries.library_has_work, {"library_id": library_id, "stage": stage})
+            row = await cursor.fetchone()
+        return bool(row and row["pending"])
+
+    async def wait(self, *, timeout: timedelta = POLL_EVERY) -> None:
+        """Pause before the next claim."""
+        await asyncio.sleep(timeout.total_seconds())
+
+    async def _release(self, leased: Leased, *, after: timedelta, uncounted: int) -> None:
+        async with self._database.transaction() as tx:
+            await tx.execute(
+                queries.release_work,
+                {"id": leased.id, "fence": leased.fence, "after": after, "uncounted": uncounted},
+            )
+
+
+def _leased(row: dict[str, Any]) -> Leased:
+    job = Job(library_id=row["library_id"], subject=row["subject"], stage=row["stage"], lane=Lane(row["lane"]))
+    return Leased(id=row["id"], job=job, asked=row["asked"], attempt=row["attempt"], fence=row["fence"])

@@ -1,0 +1,44 @@
+"""Bringing one schema up to date with numbered SQL files."""
+
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+
+from psycopg import AsyncConnection
+from psycopg.sql import SQL, Identifier
+
+from gallery.runtime.errors import GalleryError
+
+
+class StaleSchemaError(GalleryError):
+    """The database is newer than this program: start the newer version, or restore a backup."""
+
+
+def _scripts(package: str) -> Iterator[tuple[str, str]]:
+    folder = files(package) / "migrations"
+    for script in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if script.name.endswith(".sql"):
+            yield f"{package}/{script.name}", script.read_text()
+
+
+async def migrate(url: str, *, schema: str, packages: Sequence[str]) -> None:
+    """Apply the runtime's own scripts, then those of each package, once each, all or nothing.
+
+    Raises:
+        StaleSchemaError: The schema has had scripts that this program does not know.
+    """
+    scripts = dict(entry for package in ("gallery.runtime", *packages) for entry in _scripts(package))
+    async with await AsyncConnection.connect(url) as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"migrate {schema}"])
+        await connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(schema)))
+        await connection.execute(SQL("SET LOCAL search_path = {}").format(Identifier(schema)))
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
+        )
+        cursor = await connection.execute("SELECT name FROM migrations")
+        applied = {name for (name,) in await cursor.fetchall()}
+        if unknown := applied - scripts.keys():
+            raise StaleSchemaError(f"schema {schema} is newer than this program: {', '.join(sorted(unknown))}")
+        for name, script in scripts.items():
+            if name not in applied:
+                await connection.execute(script.encode())
+                await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [name])

@@ -1,0 +1,72 @@
+"""Facts, written in the transaction that makes them true.
+
+Readers order by (epoch, transaction id, sequence) and stay below the oldest transaction still running, so they see
+no gap; the locks that ``Database.transaction`` takes first make that order the order of commits for each key.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from google.protobuf.message import Message as Body
+from structlog.contextvars import get_contextvars
+
+from gallery.events.topics import Topic
+from gallery.runtime.database import Transaction
+from gallery.runtime.errors import PermanentError
+from gallery.runtime.ids import uuid7
+from gallery.runtime.sql import Queries
+
+CHANNEL = "gallery_outbox"
+"""Listeners are woken on this channel; polling is the truth, a wake-up only saves waiting."""
+
+queries = Queries.load("gallery.runtime")
+
+
+class KeyNotLockedError(PermanentError):
+    """A fact about a key that the transaction did not lock before its first write: a mistake in the program."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that is now true.
+
+    Attributes:
+        key: Facts of one key arrive in the order of their commits.
+        revision: Of the aggregate that ``key`` names; grows with every change of it.
+    """
+
+    topic: Topic
+    key: str
+    library_id: UUID
+    revision: int
+    body: Body
+
+
+async def append(tx: Transaction, fact: Fact) -> UUID:
+    """Say a fact when this transaction commits; returns the event's id.
+
+    Raises:
+        KeyNotLockedError: The transaction was not begun with this key.
+    """
+    if fact.key not in tx.keys:
+        raise KeyNotLockedError(f"the transaction does not hold the key of a {fact.body.DESCRIPTOR.full_name}")
+    event_id = uuid7()
+    await tx.execute(
+        queries.append_fact,
+        {
+            "id": event_id,
+            "topic": fact.topic,
+            "type": fact.body.DESCRIPTOR.full_name,
+            "key": fact.key,
+            "library_id": fact.library_id,
+            "revision": fact.revision,
+            "traceparent": get_contextvars().get("traceparent", ""),
+            "data": fact.body.SerializeToString(),
+        },
+    )
+    return event_id
+
+
+async def wake_readers(tx: Transaction) -> None:
+    """Notify those who read outboxes once this transaction commits; Postgres folds equal notices of one transaction."""
+    await tx.execute(f"NOTIFY {CHANNEL}")

@@ -1,0 +1,50 @@
+"""Daily partitions of outbox and inbox: made ahead, dropped whole."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+
+from psycopg.sql import SQL, Identifier, Literal
+
+from gallery.runtime.database import Database, Transaction
+
+TABLES = ("outbox", "inbox")
+AHEAD = timedelta(days=2)
+"""A day may begin while the maintenance is down; two days of margin cost two empty tables."""
+RETENTION = timedelta(days=7)
+"""As the topic catalogue says; whoever fell further behind is resynchronised by the owners."""
+EVERY = timedelta(hours=1)
+
+
+async def _make(tx: Transaction, table: str, day: date) -> None:
+    name = Identifier(f"{table}_{day:%Y%m%d}")
+    await tx.execute(
+        SQL("CREATE TABLE IF NOT EXISTS {} PARTITION OF {} FOR VALUES FROM ({}) TO ({})").format(
+            name, Identifier(table), Literal(f"{day}T00:00Z"), Literal(f"{day + timedelta(days=1)}T00:00Z")
+        )
+    )
+
+
+async def _drop_before(tx: Transaction, table: str, oldest: date) -> None:
+    cursor = await tx.execute(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = to_regclass(%s)", [table]
+    )
+    for row in await cursor.fetchall():
+        if row["name"].removeprefix(f"{table}_") < f"{oldest:%Y%m%d}":
+            await tx.execute(SQL("DROP TABLE {}").format(Identifier(row["name"])))
+
+
+async def renew(database: Database, *, today: date | None = None) -> None:
+    """Make the partitions of today and the next days, and drop those past the retention."""
+    day = today or datetime.now(UTC).date()
+    async with database.transaction() as tx:
+        for table in TABLES:
+            for offset in range(-1, AHEAD.days + 1):
+                await _make(tx, table, day + timedelta(days=offset))
+            await _drop_before(tx, table, day - RETENTION)
+
+
+async def keep_renewing(database: Database) -> None:
+    """Renew now and then, until cancelled."""
+    while True:
+        await renew(database)
+        await asyncio.sleep(EVERY.total_seconds())

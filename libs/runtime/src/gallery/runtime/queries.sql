@@ -1,0 +1,112 @@
+-- name: append_fact
+-- The epoch is the newest; the transaction id is this transaction's.
+INSERT INTO outbox (epoch, id, topic, type, key, library_id, revision, traceparent, data)
+SELECT max(epoch), %(id)s, %(topic)s, %(type)s, %(key)s, %(library_id)s, %(revision)s, %(traceparent)s, %(data)s
+FROM epochs
+
+-- name: remember_event
+INSERT INTO inbox (subscription, event_id, at) VALUES (%(subscription)s, %(event_id)s, %(at)s)
+ON CONFLICT DO NOTHING
+RETURNING event_id
+
+-- name: bury
+INSERT INTO dead_letters (id, subscription, event_id, topic, type, key, library_id, revision, event_at, traceparent, data,
+                          state, cause, traceback)
+VALUES (%(id)s, %(subscription)s, %(event_id)s, %(topic)s, %(type)s, %(key)s, %(library_id)s, %(revision)s, %(event_at)s,
+        %(traceparent)s, %(data)s, %(state)s, %(cause)s, %(traceback)s)
+ON CONFLICT (subscription, event_id) DO UPDATE
+SET state = excluded.state, cause = excluded.cause, traceback = excluded.traceback, at = now()
+
+-- name: parked_keys
+SELECT DISTINCT key FROM dead_letters WHERE subscription = %(subscription)s AND state = 'parked'
+
+-- name: list_dead_letters
+SELECT id, subscription, event_id, topic, type, key, library_id, revision, state, cause, at
+FROM dead_letters ORDER BY seq LIMIT %(limit)s
+
+-- name: show_dead_letter
+SELECT id, subscription, event_id, topic, type, key, library_id, revision, state, cause, traceback, data, at
+FROM dead_letters WHERE id = %(id)s
+
+-- name: replay_dead_letter
+-- A parked key is replayed whole, in its order, or it would come out inverted.
+UPDATE dead_letters SET state = 'replaying'
+WHERE id = %(id)s
+   OR (state = 'parked' AND (subscription, key) IN
+       (SELECT subscription, key FROM dead_letters WHERE id = %(id)s AND state = 'parked'))
+RETURNING id
+
+-- name: take_replays
+SELECT event_id, topic, type, key, library_id, revision, event_at, traceparent, data
+FROM dead_letters WHERE subscription = %(subscription)s AND state = 'replaying' ORDER BY seq LIMIT %(limit)s
+
+-- name: forget_dead_letter
+DELETE FROM dead_letters WHERE subscription = %(subscription)s AND event_id = %(event_id)s
+
+-- name: current_epoch
+SELECT epoch, system_identifier = (SELECT system_identifier FROM pg_control_system()) AS same_system
+FROM epochs ORDER BY epoch DESC LIMIT 1
+
+-- name: begin_epoch
+INSERT INTO epochs (epoch, system_identifier)
+SELECT (SELECT max(epoch) + 1 FROM epochs), system_identifier FROM pg_control_system()
+
+-- name: add_work
+-- Asked for again while somebody works on it: the row outlives that lease.
+INSERT INTO work (library_id, subject, stage, lane) VALUES (%(library_id)s, %(subject)s, %(stage)s, %(lane)s)
+ON CONFLICT (subject, stage) DO UPDATE SET
+    asked = work.asked + 1,
+    lane = CASE WHEN excluded.lane = 'interactive' THEN 'interactive' ELSE work.lane END
+
+-- name: claim_work
+-- Round robin over libraries, interactive before backfill; a slot in four goes to backfill, so that it never starves.
+WITH ready AS (
+    SELECT id, lane, row_number() OVER (PARTITION BY lane, library_id ORDER BY id) AS turn
+    FROM (
+        SELECT id, lane, library_id,
+               row_number() OVER (PARTITION BY stage, lane, library_id ORDER BY id) AS place
+        FROM work
+        WHERE stage = ANY(%(stages)s) AND not_before <= now() AND (leased_until IS NULL OR leased_until < now())
+    ) AS head
+    WHERE place <= 4 * %(limit)s
+), ranked AS (
+    SELECT id, row_number() OVER (PARTITION BY lane ORDER BY turn, id) * CASE lane WHEN 'interactive' THEN 1 ELSE 3 END
+               AS place
+    FROM ready
+), chosen AS (
+    SELECT work.id FROM work JOIN ranked USING (id)
+    WHERE leased_until IS NULL OR leased_until < now()
+    ORDER BY ranked.place, work.id
+    LIMIT %(limit)s
+    FOR UPDATE OF work SKIP LOCKED
+)
+UPDATE work SET
+    attempt = attempt + 1,
+    fence = nextval('fences'),
+    leased_until = now() + %(lease)s
+FROM chosen WHERE work.id = chosen.id
+RETURNING work.id, library_id, subject, stage, lane, asked, attempt, fence
+
+-- name: finish_work
+-- Gone, unless it was asked for again meanwhile.
+WITH held AS (
+    SELECT id, asked FROM work WHERE id = %(id)s AND fence = %(fence)s FOR UPDATE
+), again AS (
+    UPDATE work SET leased_until = NULL, attempt = 0, not_before = now()
+    FROM held WHERE work.id = held.id AND held.asked > %(asked)s
+), done AS (
+    DELETE FROM work USING held WHERE work.id = held.id AND held.asked <= %(asked)s
+)
+SELECT id FROM held
+
+-- name: release_work
+UPDATE work SET leased_until = NULL, not_before = now() + %(after)s, attempt = attempt - %(uncounted)s
+WHERE id = %(id)s AND fence = %(fence)s
+
+-- name: work_depth
+SELECT stage, lane, count(*) AS pending,
+       extract(epoch FROM now() - min(created))::float AS oldest_seconds
+FROM work GROUP BY stage, lane ORDER BY stage, lane
+
+-- name: library_has_work
+SELECT EXISTS (SELECT FROM work WHERE library_id = %(library_id)s AND stage = %(stage)s) AS pending

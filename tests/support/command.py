@@ -1,0 +1,75 @@
+"""The gallery as its users meet it: the command, its exit codes and its JSON."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+COMMAND = Path(sys.executable).parent / "gallery"
+PATIENCE_SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """One gallery on a data folder of its own."""
+
+    data: Path
+    settings: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GALLERY_")}
+        return {**kept, "GALLERY_DATA": str(self.data), "GALLERY_OFFLINE": "1", **self.settings}
+
+    def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+
+    def json(self, *arguments: str | Path, code: int = 0) -> dict[str, Any]:
+        answer = self.call(*arguments, "--json")
+        assert answer.returncode == code, (
+            f"{arguments}: exit {answer.returncode}\n{answer.stdout}\n{answer.stderr[-4000:]}"
+        )
+        document: dict[str, Any] = json.loads(answer.stdout)
+        return document
+
+    @contextmanager
+    def up(self) -> Iterator[subprocess.Popen[str]]:
+        """Serve for the block's time; stopped politely at its end."""
+        with (self.data.parent / f"{self.data.name}.log").open("a") as log:
+            process = subprocess.Popen(
+                [COMMAND, "up", "--port", "0"], env=self.environment, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+            try:
+                assert process.stdout is not None
+                first = process.stdout.readline()
+                assert "http://" in first, f"did not start: {first!r}, see {log.name}"
+                yield process
+            finally:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(timeout=30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                assert process.stdout is not None
+                process.stdout.close()
+
+
+def packs(shared: Path, *, faces: str = "scrfd-edgeface", tags: str | None = "mobilenet-v2") -> dict[str, str]:
+    """Settings that choose the test packs."""
+    chosen = {"GALLERY_PACKS_PATH": str(shared / "models"), "GALLERY_FACE_PACK": faces}
+    chosen["GALLERY_ACCEPT_LICENCES"] = "non-commercial"
+    return chosen | ({"GALLERY_TAG_PACK": tags} if tags else {})
