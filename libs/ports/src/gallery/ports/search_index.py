@@ -1,6 +1,6 @@
 """Where search documents are kept and matched, term by term, without an opinion on language."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -18,7 +18,7 @@ class Document:
         taken_at: Local time of the photo, naive; the sort order is (taken_at, photo_id), newest first.
         uploaded_at: When it came in.
         terms: ``field:term`` strings, such as ``tag:dog`` or ``file:img_1``; words are matched in every field.
-        tag_scores: Score of each tag term, 0 to 1.
+        tag_scores: Score of each ``tag:`` term, 0 to 1; the keys are whole terms.
         person_ids: People resolved in the photo.
         faces: Number of faces that count.
         unresolved_faces: Of these, those without a person.
@@ -60,6 +60,14 @@ class HasPerson:
 @dataclass(frozen=True, slots=True)
 class TakenBetween:
     """Local time in [start, end)."""
+
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedBetween:
+    """Came in at a time, aware, in [start, end)."""
 
     start: datetime
     end: datetime
@@ -108,7 +116,7 @@ class Not:
     part: "Condition"
 
 
-Condition = HasTerm | HasPerson | TakenBetween | FaceCount | Near | Everything | All | AnyOf | Not
+Condition = HasTerm | HasPerson | TakenBetween | UploadedBetween | FaceCount | Near | Everything | All | AnyOf | Not
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,18 +129,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Matching ids, newest first, and how many there are in all."""
+    """Matching places, newest first; ``more`` when others follow the last one."""
 
-    photo_ids: tuple[UUID, ...]
-    total: int
-    next: Place | None
+    hits: tuple[Place, ...]
+    more: bool
 
 
 class SearchIndex(Protocol):
     """A read model; it can be dropped and filled again while it answers."""
 
     async def put(self, documents: Sequence[Document]) -> None:
-        """Keep these, each unless a newer revision is there."""
+        """Keep these, each unless a newer revision is there; one of the same revision replaces."""
         ...
 
     async def delete(self, library_id: UUID, photo_ids: Sequence[UUID]) -> None:
@@ -143,6 +150,17 @@ class SearchIndex(Protocol):
         """One page, newest first, beginning behind ``after``."""
         ...
 
-    async def dictionary(self, library_id: UUID) -> frozenset[str]:
-        """All ``field:term`` strings in use, for typo candidates."""
+    async def count(self, library_id: UUID, condition: Condition) -> int:
+        """How many documents match."""
+        ...
+
+    async def known(self, library_id: UUID, terms: Collection[str]) -> frozenset[str]:
+        """Those of these ``field:term`` strings that some document has."""
+        ...
+
+    async def dictionary(self, library_id: UUID, *, shortest: int, longest: int) -> frozenset[str]:
+        """``field:term`` strings whose term is all letters and so many characters long, for typo candidates.
+
+        May hold terms that no document has any more: ask ``known`` about the chosen ones.
+        """
         ...
