@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+from gallery.runtime.logs import get_logger
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Body
 from structlog.contextvars import bound_contextvars
@@ -20,7 +21,6 @@ from gallery.ports.bus import Bus, Message
 from gallery.runtime import dead_letters
 from gallery.runtime.database import Database, Transaction
 from gallery.runtime.errors import GalleryError, PermanentError
-from gallery.runtime.logs import get_logger
 from gallery.runtime.outbox import queries, wake_readers
 from gallery.runtime.retry import RetryPolicy, Verdict
 
