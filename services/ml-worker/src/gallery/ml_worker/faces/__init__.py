@@ -1,0 +1,1 @@
+"""Finding faces, and turning each into a vector."""

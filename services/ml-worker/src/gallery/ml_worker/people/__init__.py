@@ -1,0 +1,1 @@
+"""Deciding which faces are one person: rules on numbers, without a database."""
