@@ -1,0 +1,106 @@
+"""What is known of a photo after looking at it."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float32]
+Picture = NDArray[np.uint8]
+"""Shape (height, width, 3), RGB, upright."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, width and height as shares of the upright picture, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenFace:
+    """One face of one picture.
+
+    Attributes:
+        box: Where it is.
+        score: The detector's certainty, 0 to 1.
+        quality: How well it can be recognised, 0 to 1.
+        landmarks: Shape (points, 2), shares of the upright picture.
+        vector: Shape (dimension,), length 1.
+        ignored: Why it takes no part in grouping, such as ``too_small``; None when it does.
+    """
+
+    box: Box
+    score: float
+    quality: float
+    landmarks: Vector
+    vector: Vector
+    ignored: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A thing seen; ``score`` is 0 to 1."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What the models found in one picture; ``image_vector`` is None without a tag pack."""
+
+    faces: tuple[SeenFace, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    image_vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """What was measured on the pixels.
+
+    Attributes:
+        sharpness: Variance of the Laplacian of the luma at 1440 px, 8 bit.
+        brightness: Mean luma, 0 to 1.
+        clipped_dark: Share of pixels that are black.
+        clipped_bright: Share of pixels that are white.
+        phash: 64 bits, by the lowest frequencies of a cosine transform.
+        dhash: 64 bits, by the gradient between neighbours.
+        thumbhash: About 25 bytes, base64; a placeholder that can be drawn.
+    """
+
+    sharpness: float
+    brightness: float
+    clipped_dark: float
+    clipped_bright: float
+    phash: int
+    dhash: int
+    thumbhash: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rendering:
+    """What one decode of a file gives.
+
+    Attributes:
+        width: Of the upright original, pixels.
+        height: Of the upright original, pixels.
+        preview: JPEG, sRGB, long edge at most 1440 px.
+        thumbnail: JPEG, sRGB, long edge at most 320 px.
+        picture: For the models, upright, long edge at most 1440 px.
+    """
+
+    width: int
+    height: int
+    preview: bytes
+    thumbnail: bytes
+    measures: Measures
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoToLookAt:
+    """A photo as its upload told of it."""
+
+    id: UUID
+    library_id: UUID
+    blob_key: str
+    sha256: bytes
+    media_type: str

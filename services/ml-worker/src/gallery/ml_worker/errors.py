@@ -1,0 +1,23 @@
+"""Errors of the ML worker; the class says what to do."""
+
+from gallery.runtime.errors import GalleryError, PermanentError, TransientError
+
+
+class RejectedError(PermanentError):
+    """The file is at fault and will be for ever; the photo keeps its original and this code.
+
+    Attributes:
+        code: Stable, such as ``undecodable`` or ``too_many_pixels``.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+class DecoderDiedError(TransientError):
+    """The decoder ended for a reason that is not the file's, such as a kill from outside: try again."""
+
+
+class UnknownPhotoError(GalleryError):
+    """There is no photo of this id in this library, or it has not been looked at yet."""

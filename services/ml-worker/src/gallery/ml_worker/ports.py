@@ -1,0 +1,32 @@
+"""What looking at photos needs."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gallery.ml_worker.domain import Picture, Rendering, Seen
+
+
+class Looker(Protocol):
+    """Loaded models; slow and without waiting, so called in a thread or process of its own."""
+
+    face_pack: str | None
+    """Id of the face pack; None when faces are not looked for."""
+    tag_pack: str | None
+    """Id of the tag pack; None when there is none."""
+
+    def look(self, pictures: Sequence[Picture]) -> Sequence[Seen]:
+        """Look at several pictures at once; the answers stand in their order."""
+        ...
+
+
+class Renderer(Protocol):
+    """Decodes files that may be made to harm."""
+
+    async def render(self, content: bytes, *, media_type: str) -> Rendering:
+        """Decode once and derive everything.
+
+        Raises:
+            RejectedError: The file can never be shown; its code says why.
+            TransientError: The decoder died of something else: try again.
+        """
+        ...
