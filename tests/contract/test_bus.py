@@ -1,0 +1,131 @@
+"""What every bus promises, memory and Postgres alike; both shuffle between keys."""
+
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+
+from gallery.adapters.memory_bus import MemoryBus
+from gallery.adapters.postgres_bus import PostgresBus
+from gallery.events.topics import Topic
+from gallery.events.v1.catalogue_pb2 import PhotoChanged
+from gallery.ports.bus import Bus
+from gallery.runtime import partitions
+from gallery.runtime.database import Database
+from gallery.runtime.migrations import migrate
+from gallery.runtime.outbox import Fact, append
+from support.messages import LIBRARY, photo_changed
+
+SOON = timedelta(seconds=5)
+AT_ONCE = timedelta(milliseconds=50)
+
+
+@dataclass
+class Case:
+    """A bus and a way to say facts on it."""
+
+    bus: Bus
+    say: Callable[[Sequence[tuple[str, int]]], Awaitable[None]]
+
+
+@asynccontextmanager
+async def memory() -> AsyncIterator[Case]:
+    bus = MemoryBus(shuffle=random.Random(1))
+
+    async def say(facts: Sequence[tuple[str, int]]) -> None:
+        await bus.publish([photo_changed(key, revision) for key, revision in facts])
+
+    yield Case(bus, say)
+
+
+@asynccontextmanager
+async def postgres(url: str) -> AsyncIterator[Case]:
+    await migrate(url, schema="metadata", packages=[])
+    async with (
+        Database.open(url, schema="metadata") as database,
+        PostgresBus.open(
+            url, home="metadata", producers={Topic.CATALOGUE: "metadata"}, shuffle=random.Random(1)
+        ) as bus,
+    ):
+        await partitions.renew(database)
+
+        async def say(facts: Sequence[tuple[str, int]]) -> None:
+            for key, revision in facts:
+                async with database.transaction(keys=[key]) as tx:
+                    body = PhotoChanged(photo_id=key)
+                    await append(
+                        tx, Fact(topic=Topic.CATALOGUE, key=key, library_id=LIBRARY, revision=revision, body=body)
+                    )
+
+        yield Case(bus, say)
+
+
+@pytest_asyncio.fixture(params=["memory", "postgres"])
+async def case(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Case]:
+    async with memory() if request.param == "memory" else postgres(database_url) as made:
+        yield made
+
+
+FACTS = [(f"photo-{number % 5}", 1 + number // 5) for number in range(20)]
+
+
+async def test_every_fact_arrives_whole_and_in_order_for_its_key(case: Case) -> None:
+    await case.say(FACTS)
+    async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+        messages = await subscription.poll(limit=100, timeout=SOON)
+    by_key: dict[str, list[int]] = defaultdict(list)
+    for found in messages:
+        by_key[found.key].append(found.revision)
+        assert found.library_id == LIBRARY
+        assert PhotoChanged.FromString(found.data).photo_id == found.key
+    assert by_key == {f"photo-{number}": [1, 2, 3, 4] for number in range(5)}
+
+
+async def test_nothing_between_keys_can_be_relied_on(case: Case) -> None:
+    await case.say(FACTS)
+    async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+        messages = await subscription.poll(limit=100, timeout=SOON)
+    assert [(found.key, found.revision) for found in messages] != FACTS
+
+
+async def test_what_was_handed_out_is_not_handed_out_again(case: Case) -> None:
+    await case.say(FACTS)
+    async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+        first = await subscription.poll(limit=8, timeout=SOON)
+        second = await subscription.poll(limit=100, timeout=SOON)
+        assert await subscription.poll(limit=100, timeout=AT_ONCE) == []
+    assert len(first) == 8
+    assert len({found.id for found in [*first, *second]}) == len(FACTS)
+
+
+async def test_what_was_not_committed_comes_again(case: Case) -> None:
+    await case.say([("photo-1", 1), ("photo-1", 2), ("photo-1", 3)])
+    async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+        messages = await subscription.poll(limit=100, timeout=SOON)
+        await subscription.commit(messages[:1])
+    async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+        again = await subscription.poll(limit=100, timeout=SOON)
+    assert [found.revision for found in again] == [2, 3]
+
+
+async def test_subscriptions_do_not_know_of_each_other(case: Case) -> None:
+    await case.say([("photo-1", 1)])
+    for name in ("one", "two"):
+        async with case.bus.subscribe(name, [Topic.CATALOGUE]) as subscription:
+            messages = await subscription.poll(limit=100, timeout=SOON)
+            await subscription.commit(messages)
+        assert [found.revision for found in messages] == [1]
+    async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+        assert await subscription.poll(limit=100, timeout=AT_ONCE) == []
+
+
+async def test_a_waiting_poll_is_woken(case: Case) -> None:
+    async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+        assert await subscription.poll(limit=1, timeout=AT_ONCE) == []
+        await case.say([("photo-1", 1)])
+        assert len(await subscription.poll(limit=1, timeout=SOON)) == 1
