@@ -1,0 +1,39 @@
+"""Loops that run as long as a block is open."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from gallery.runtime.logs import get_logger
+
+log = get_logger(__name__)
+
+
+@asynccontextmanager
+async def background(**tasks: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
+    """Run coroutines while the block is open; their names are those of the arguments.
+
+    A coroutine that returns is simply over. One that fails cancels the block and the others, and its error leaves the
+    block as it is, not wrapped; several errors leave as a group. At the end of the block all are cancelled and awaited.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = [group.create_task(_named(name, work), name=name) for name, work in tasks.items()]
+            try:
+                yield
+            finally:
+                for task in running:
+                    task.cancel()
+    except BaseExceptionGroup as errors:
+        if len(errors.exceptions) == 1:
+            raise errors.exceptions[0] from errors.exceptions[0].__cause__
+        raise
+
+
+async def _named(name: str, work: Coroutine[Any, Any, Any]) -> None:
+    try:
+        await work
+    except Exception:
+        log.exception("background task failed", task=name)
+        raise

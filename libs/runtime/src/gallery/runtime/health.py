@@ -1,0 +1,40 @@
+"""Is the process alive, and can it serve?"""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+Ready = Callable[[], Awaitable[Mapping[str, bool]]]
+
+
+def health_router(ready: Ready | None) -> APIRouter:
+    """Routes ``/health/live`` (always 200) and ``/health/ready`` (503 until every named part says yes).
+
+    Args:
+        ready: Asks the parts this process needs, such as ``{"database": True}``; a part that raises counts as not ready.
+    """
+    router = APIRouter(prefix="/health", tags=["health"])
+
+    @router.get("/live")
+    async def live() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get("/ready")
+    async def is_ready() -> JSONResponse:
+        parts = await _ask(ready)
+        good = all(parts.values())
+        return JSONResponse(
+            {"status": "ready" if good else "not_ready", "parts": dict(parts)}, status_code=200 if good else 503
+        )
+
+    return router
+
+
+async def _ask(ready: Ready | None) -> Mapping[str, bool]:
+    if ready is None:
+        return {}
+    try:
+        return await ready()
+    except Exception:  # noqa: BLE001 - whatever keeps the answer from coming, we are not ready
+        return {"check": False}

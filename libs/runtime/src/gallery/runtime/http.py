@@ -1,0 +1,207 @@
+"""How every HTTP app of ours behaves: problem documents, request ids, health, and a server that stops when told."""
+
+import asyncio
+import re
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import httpx
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gallery.runtime.health import Ready, health_router
+from gallery.runtime.ids import uuid7
+from gallery.runtime.logs import get_logger
+
+log = get_logger(__name__)
+
+REQUEST_ID = "x-request-id"
+# What we take over from a caller must not be able to forge log lines.
+_SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+
+
+class ProblemError(Exception):
+    """An answer that is an error, as RFC 9457 has it.
+
+    Attributes:
+        status: HTTP status, 400 to 599.
+        code: Stable name in snake case; the interface on which clients decide.
+        detail: One sentence for people; says what to do where something can be done.
+        extra: Further members of the document, such as ``position``.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, **extra: Any) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.extra = extra
+
+
+def problem(error: ProblemError) -> JSONResponse:
+    """Render the problem document (RFC 9457, section 3)."""
+    document = {
+        **error.extra,
+        "type": f"urn:gallery:problem:{error.code}",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": error.status,
+        "code": error.code,
+        "detail": error.detail,
+    }
+    return JSONResponse(document, status_code=error.status, media_type="application/problem+json")
+
+
+def create_app(*, title: str, routers: Sequence[APIRouter], ready: Ready | None = None) -> FastAPI:
+    """Build an app whose every error is a problem document, with health routes and a request id bound to its logs.
+
+    Args:
+        title: For the API description.
+        routers: What the service offers.
+        ready: Asked by ``/health/ready``.
+    """
+    app = FastAPI(title=title)
+    app.include_router(health_router(ready))
+    for router in routers:
+        app.include_router(router)
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_middleware(_RequestScope)
+    return app
+
+
+async def _on_problem(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ProblemError)  # noqa: S101 - registered for this class alone
+    return problem(error)
+
+
+async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
+    # Where and why, but not the value: it may be personal, and the client has it.
+    errors = [{"where": [str(part) for part in each["loc"]], "message": each["msg"]} for each in error.errors()]
+    first = f"{'.'.join(errors[0]['where'])}: {errors[0]['message']}" if errors else "the request is not as described"
+    return problem(ProblemError(422, "invalid_request", first, errors=errors))
+
+
+async def _on_http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    code = HTTPStatus(error.status_code).name.lower()
+    answer = problem(ProblemError(error.status_code, code, str(error.detail)))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+class _RequestScope:
+    """Binds the request id to the logs, returns it, and turns an unexpected error into a problem document."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = Headers(scope=scope).get(REQUEST_ID, "")
+        if not _SANE_REQUEST_ID.fullmatch(request_id):
+            request_id = uuid7().hex
+        started = False
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                MutableHeaders(scope=message)[REQUEST_ID] = request_id
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self.app(scope, receive, send_with_id)
+            except Exception:
+                log.exception("request failed", method=scope["method"])
+                if started:
+                    raise  # the server then breaks the connection, so that half an answer is not taken for a whole one
+                await problem(_INTERNAL)(scope, receive, send_with_id)
+
+
+_INTERNAL = ProblemError(500, "internal_error", "Something went wrong on our side; the log has it under the request id.")
+
+
+async def forward_request_id(request: httpx.Request) -> None:
+    """Event hook for internal httpx clients: the answerer logs under the asker's request id."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    if request_id and REQUEST_ID not in request.headers:
+        request.headers[REQUEST_ID] = str(request_id)
+
+
+def listen(*, host: str = "127.0.0.1", port: int = 0, uds: Path | None = None) -> socket.socket:
+    """Open the socket to serve on, so that a port in use is known before anything else starts.
+
+    Args:
+        host: Address to bind; loopback by default.
+        port: 0 picks a free one.
+        uds: Path of a Unix socket instead; one that is left over there is replaced.
+
+    Raises:
+        OSError: In use, or not ours to bind.
+    """
+    if uds is None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    uds.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(uds))
+    uds.chmod(0o600)
+    listener.listen(2048)
+    return listener
+
+
+async def serve(
+    app: ASGIApp,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    uds: Path | None = None,
+    listener: socket.socket | None = None,
+) -> None:
+    """Serve until cancelled; then answer what is in flight, at most five seconds, and stop.
+
+    Signals are left to the composition root: uvicorn's own handling raises the signal again after its shutdown, and
+    exit hooks would not run.
+
+    Args:
+        app: What answers.
+        host: As for `listen`.
+        port: As for `listen`.
+        uds: As for `listen`.
+        listener: What `listen` returned, instead of the three.
+
+    Raises:
+        OSError: The address is in use.
+    """
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, timeout_graceful_shutdown=5
+    )
+    server = _Server(config)
+    running = asyncio.ensure_future(server.serve(sockets=[listener or listen(host=host, port=port, uds=uds)]))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        server.should_exit = True
+        await running
+        raise
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield

@@ -1,0 +1,62 @@
+"""Structured logs: a constant English message and fields, ids bound once per request or message.
+
+Nothing about a person goes into a log: no names, no paths of users, no coordinates, no search words. Ids are fine.
+"""
+
+import logging
+import sys
+
+import structlog
+from structlog.stdlib import BoundLogger
+from structlog.typing import Processor
+
+SHARED: tuple[Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+)
+
+
+def get_logger(name: str) -> BoundLogger:
+    """Return the logger of a module; pass ``__name__``."""
+    logger: BoundLogger = structlog.stdlib.get_logger(name)
+    return logger
+
+
+def configure(*, json: bool | None = None, level: str = "INFO") -> None:
+    """Send our logs and those of libraries to standard error.
+
+    Args:
+        json: One JSON object a line; by default when standard error is no terminal.
+        level: The least level that is shown, such as ``INFO``.
+    """
+    if json is None:
+        json = not sys.stderr.isatty()
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=SHARED,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(json=json)],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    # One line per request of ours says more than httpx's, which shows whole addresses.
+    for chatty in ("httpx", "httpcore", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _rendering(*, json: bool) -> list[Processor]:
+    """The last steps: exceptions as one field of the JSON object, or readable below the line."""
+    if json:
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    return [structlog.dev.ConsoleRenderer()]

@@ -1,0 +1,164 @@
+"""Typed settings from one TOML file and the environment, and where each value came from."""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import PrivateAttr, SecretStr
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+PREFIX = "GALLERY_"
+MASK = "********"
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message says what to change and where."""
+
+
+class Settings(BaseSettings):
+    """Base of every process's settings: frozen, each field with a title and a description.
+
+    A number's unit stands in ``json_schema_extra={"unit": "bytes"}``; a ``timedelta`` is given in seconds or as ISO
+    8601 (``PT5M``). In the environment a field is ``GALLERY_`` and its name in capitals.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_nested_delimiter="__")
+
+    _sources: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a field that does not say what it is."""
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            if not (field.title and field.description):
+                raise TypeError(f"{cls.__name__}.{name} needs a title and a description")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One effective setting, fit to be shown.
+
+    Attributes:
+        name: Of the field; also the key in the file.
+        value: As text; secrets are masked.
+        source: ``default``, ``file``, ``environment`` or ``command line``.
+        unit: Such as ``bytes``; empty where there is none.
+        description: What it does.
+    """
+
+    name: str
+    value: str
+    source: str
+    unit: str
+    description: str
+
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def load(
+    kind: type[Kind],
+    *,
+    file: Path | None = None,
+    beside: Sequence[type[Settings]] = (),
+    given: Mapping[str, Any] | None = None,
+) -> Kind:
+    """Read settings: the command line wins over the environment, that over the file, that over defaults.
+
+    Args:
+        kind: The class to fill.
+        file: TOML, flat keys named like the fields; by default the one that ``GALLERY_CONFIG`` names, if any.
+        beside: Other classes that read the same file; their keys are known, too.
+        given: What the command line said; None values count as not given.
+
+    Raises:
+        SettingsError: The file cannot be read, has an unknown key (the nearest one is named), or a value is wrong.
+    """
+    path = file or (Path(named) if (named := os.environ.get(f"{PREFIX}CONFIG")) else None)
+    written = _read(path) if path else {}
+    kinds: list[type[Settings]] = [kind, *beside]
+    known = {name for each in kinds for name in each.model_fields}
+    _refuse_unknown(written, known=known, file=path)
+    layers = {
+        "file": {name: value for name, value in written.items() if name in kind.model_fields},
+        "environment": EnvSettingsSource(kind)(),
+        "command line": {name: value for name, value in (given or {}).items() if value is not None},
+    }
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, layer in layers.items():
+        values |= layer
+        sources |= dict.fromkeys(layer, source)
+    settings = _build(kind, values, sources)
+    settings._sources.update(sources)  # noqa: SLF001 - our own attribute
+    return settings
+
+
+def describe(settings: Settings) -> list[Setting]:
+    """List every effective setting with its source, in the order of the class; secrets masked."""
+    return [
+        Setting(
+            name=name,
+            value=_shown(getattr(settings, name)),
+            source=settings._sources.get(name, "default"),  # noqa: SLF001 - our own attribute
+            unit=_unit(getattr(settings, name), field.json_schema_extra),
+            description=field.description or "",
+        )
+        for name, field in type(settings).model_fields.items()
+    ]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"the settings file {path} is not valid TOML: {error}") from error
+
+
+def _refuse_unknown(written: Iterable[str], *, known: set[str], file: Path | None) -> None:
+    for name in written:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise SettingsError(f"the settings file {file} has an unknown key {name!r}{hint}")
+
+
+def _build(kind: type[Kind], values: dict[str, Any], sources: Mapping[str, str]) -> Kind:
+    try:
+        return kind(**values)
+    except ValueError as error:  # pydantic's ValidationError is one; its text would show the value, which may be secret
+        details = error.errors(include_input=False, include_url=False) if hasattr(error, "errors") else []
+        lines = [
+            f"{'.'.join(map(str, each['loc']))} (from {sources.get(str(each['loc'][0]), 'default')}): {each['msg']}"
+            for each in details
+            if each["loc"]
+        ]
+        raise SettingsError("a setting is wrong: " + ("; ".join(lines) or "see its description")) from None
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case SecretStr():
+            return MASK if value.get_secret_value() else ""
+        case timedelta():
+            return f"{value.total_seconds():g}"
+        case None:
+            return ""
+        case list() | tuple() | set() | frozenset():
+            return ", ".join(_shown(each) for each in value)
+        case _:
+            return str(value)
+
+
+def _unit(value: Any, extra: Any) -> str:
+    if isinstance(extra, dict) and "unit" in extra:
+        return str(extra["unit"])
+    return "seconds" if isinstance(value, timedelta) else ""
