@@ -19,9 +19,9 @@ class AsgiTransport(httpx.AsyncBaseTransport):
     """Sends requests to an ASGI app in this process.
 
     Bodies pass part by part and each side waits for the other, so an upload of any size needs the memory of a few
-    parts. When the caller stops reading, or is cancelled, the app's task is cancelled and awaited. An app that fails, or
-    ends without a whole answer, looks like a server that broke the connection (`httpx.RemoteProtocolError`). There are no
-    timeouts: cancel instead.
+    parts. When the caller stops reading, or is cancelled, the app's task is cancelled and awaited. An app that fails,
+    or ends without a whole answer, looks like a server that broke the connection (`httpx.RemoteProtocolError`). There
+    are no timeouts: cancel instead.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -12,7 +12,7 @@ def health_router(ready: Ready | None) -> APIRouter:
     """Routes ``/health/live`` (always 200) and ``/health/ready`` (503 until every named part says yes).
 
     Args:
-        ready: Asks the parts this process needs, such as ``{"database": True}``; a part that raises counts as not ready.
+        ready: Asks the parts this process needs, such as ``{"database": True}``; when it raises, we are not ready.
     """
     router = APIRouter(prefix="/health", tags=["health"])
 

@@ -133,7 +133,9 @@ class _RequestScope:
                 await problem(_INTERNAL)(scope, receive, send_with_id)
 
 
-_INTERNAL = ProblemError(500, "internal_error", "Something went wrong on our side; the log has it under the request id.")
+_INTERNAL = ProblemError(
+    500, "internal_error", "Something went wrong on our side; the log has it under the request id."
+)
 
 
 async def forward_request_id(request: httpx.Request) -> None:
@@ -189,7 +191,13 @@ async def serve(
         OSError: The address is in use.
     """
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, timeout_graceful_shutdown=5
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=5,
     )
     server = _Server(config)
     running = asyncio.ensure_future(server.serve(sockets=[listener or listen(host=host, port=port, uds=uds)]))

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -54,7 +55,7 @@ async def ranged(request: Request, content: Content, *, cache_control: str = "pr
         part = _part(wanted[1], wanted[2], content.size)
         if part is None:
             return _unsatisfiable(content.size, headers)
-        if part != ():
+        if part != "whole":
             start, length = part
             status = 206
             headers["content-range"] = f"bytes {start}-{start + length - 1}/{content.size}"
@@ -72,17 +73,17 @@ def _matches(header: str | None, etag: str) -> bool:
     return header.strip() == "*" or etag in {each.strip().removeprefix("W/") for each in header.split(",")}
 
 
-def _part(first: str, last: str, size: int) -> tuple[int, int] | tuple[()] | None:
-    """(start, length) of a range; () for one that is no range and is ignored; None for one that cannot be had."""
+def _part(first: str, last: str, size: int) -> tuple[int, int] | Literal["whole"] | None:
+    """(start, length) of a range; ``whole`` for what is no range and is ignored; None for what cannot be had."""
     if not first:
         if not last:
-            return ()
+            return "whole"
         suffix = min(int(last), size)
         return (size - suffix, suffix) if suffix else None
     start = int(first)
     end = min(int(last), size - 1) if last else size - 1
     if last and int(last) < start:
-        return ()
+        return "whole"
     return (start, end - start + 1) if start < size else None
 
 
