@@ -67,7 +67,7 @@ async def test_killed_from_outside_while_working(child: Child) -> None:
 async def test_killed_while_idle_is_not_noticed_by_the_next_request(child: Child) -> None:
     header, _ = await child.request({"do": "pid"}, timeout=SOON)
     os.kill(header["pid"], signal.SIGKILL)
-    os.waitid(os.P_PID, header["pid"], os.WEXITED | os.WNOWAIT)
+    os.waitid(os.P_PID, header["pid"], os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - it is dead at once
     answer, _ = await child.request({"do": "pid"}, timeout=SOON)
     assert answer["pid"] != header["pid"]
 

@@ -73,7 +73,8 @@ async def test_neighbours_in_flight_are_unharmed(jail: Jail) -> None:
                 caught += 1
         return caught
 
-    assert await asyncio.gather(neighbour(), criminal()) == [50, 4]
+    unharmed, caught = await asyncio.gather(neighbour(), criminal())
+    assert (unharmed, caught) == (50, 4)
 
 
 async def test_killed_from_outside_is_replaced(jail: Jail) -> None:

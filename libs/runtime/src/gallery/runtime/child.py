@@ -1,7 +1,7 @@
 """Inside a child process: ``python -m gallery.runtime.child MODULE:FUNCTION FD PARENT [LIMITS]``.
 
-Loads the function, locks itself up when limits are given, and answers frames one after the other until its parent closes
-the socket. Only what is needed is imported: a child's memory is paid once per child.
+Loads the function, locks itself up when limits are given, and answers frames one after the other until its parent
+closes the socket. Only what is needed is imported: a child's memory is paid once per child.
 """
 
 import ctypes
@@ -18,9 +18,9 @@ from gallery.runtime.frames import ChildRefusal, Receiver, send
 from gallery.runtime.limits import Limits, isolate, lock, renew
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+    from gallery.runtime.frames import Blob
 
-Target = Callable[[dict[str, Any], list[memoryview]], tuple[dict[str, Any], Sequence["ReadableBuffer"]]]
+Target = Callable[[dict[str, Any], list[memoryview]], tuple[dict[str, Any], Sequence["Blob"]]]
 
 OUT_OF_MEMORY = 86
 """Exit status that tells the parent why; no interpreter or library uses it."""
@@ -77,7 +77,7 @@ def _answer_all(sock: socket.socket, function: Target, limits: Limits | None) ->
 
 def _answer(
     function: Target, header: dict[str, Any], blobs: list[memoryview]
-) -> tuple[dict[str, Any], Sequence["ReadableBuffer"]]:
+) -> tuple[dict[str, Any], Sequence["Blob"]]:
     try:
         answer, answer_blobs = function(header, blobs)
     except ChildRefusal as refusal:

@@ -18,7 +18,7 @@ from gallery.runtime.limits import Limits
 from gallery.runtime.logs import get_logger
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+    from gallery.runtime.frames import Blob
 
 __all__ = [
     "Child",
@@ -84,7 +84,7 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._receiver: Receiver | None = None
-        # Blocking calls in a thread of its own move 5 MB in a few system calls; the event loop would wake up for each piece.
+        # Blocking calls in a thread of its own move 5 MB in a few system calls; an event loop wakes up for each piece.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="child")
 
     async def __aenter__(self) -> Self:
@@ -98,7 +98,7 @@ class Child:
         """Of the process that runs, if one does."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
-    async def request(self, header: dict[str, Any], *blobs: "ReadableBuffer", timeout: timedelta) -> Answer:  # noqa: ASYNC109 - the child must be killed
+    async def request(self, header: dict[str, Any], *blobs: "Blob", timeout: timedelta) -> Answer:
         """Ask the function and wait for its answer. Cancelling kills the child, since it cannot be told to stop.
 
         Args:
@@ -156,7 +156,10 @@ class Child:
             raise ChildFailedError(f"{self.target} could not be loaded: {hello.get('failed')}")
 
     async def _watched(
-        self, timeout: timedelta, header: dict[str, Any] | None, blobs: Sequence["ReadableBuffer"]  # noqa: ASYNC109 - as above
+        self,
+        timeout: timedelta,
+        header: dict[str, Any] | None,
+        blobs: Sequence["Blob"],
     ) -> Answer:
         """Exchange frames in the thread; on timeout or cancellation kill the child, which ends the exchange."""
         exchange = asyncio.get_running_loop().run_in_executor(self._thread, self._exchange, header, blobs)
@@ -171,7 +174,7 @@ class Child:
                 await asyncio.wait([exchange])
                 exchange.exception()
 
-    def _exchange(self, header: dict[str, Any] | None, blobs: Sequence["ReadableBuffer"]) -> Answer:
+    def _exchange(self, header: dict[str, Any] | None, blobs: Sequence["Blob"]) -> Answer:
         """Send a request (or nothing) and wait for a frame; runs in the child's thread."""
         assert self._socket is not None  # noqa: S101 - started
         assert self._receiver is not None  # noqa: S101 - started

@@ -9,10 +9,14 @@ import json
 import socket
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
+    from numpy.typing import NDArray
+
+    Blob = ReadableBuffer | NDArray[Any]
+    """Contiguous bytes. Before Python 3.12 the types do not know that arrays are buffers."""
 
 HEADER_LIMIT = 4 << 20
 """Bytes of JSON; what is larger belongs into a blob."""
@@ -44,7 +48,7 @@ class ChildRefusal(Exception):  # noqa: N818 - a verdict on the input and not a 
         self.detail = detail
 
 
-def send(sock: socket.socket, header: dict[str, Any], blobs: Sequence["ReadableBuffer"] = ()) -> None:
+def send(sock: socket.socket, header: dict[str, Any], blobs: Sequence["Blob"] = ()) -> None:
     """Write one frame to a blocking socket, copying no large blob.
 
     Raises:
@@ -70,8 +74,8 @@ class Receiver:
 
     Args:
         sock: Where from.
-        reuse: Hand out views of one buffer that the next frame overwrites. It saves the kernel from clearing fresh pages
-            for every large blob, a third of the cost of receiving one.
+        reuse: Hand out views of one buffer that the next frame overwrites. It saves the kernel from clearing fresh
+            pages for every large blob, a third of the cost of receiving one.
     """
 
     def __init__(self, sock: socket.socket, *, reuse: bool = False) -> None:
@@ -120,8 +124,8 @@ class Receiver:
         return True
 
 
-def _flat(blob: "ReadableBuffer") -> memoryview:
-    view = memoryview(blob)
+def _flat(blob: "Blob") -> memoryview:
+    view = memoryview(cast("ReadableBuffer", blob))
     return view.cast("B") if view.nbytes else memoryview(b"")
 
 

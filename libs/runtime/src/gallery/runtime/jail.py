@@ -7,7 +7,7 @@ from gallery.runtime.children import Answer, Child
 from gallery.runtime.limits import Limits
 
 if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+    from gallery.runtime.frames import Blob
 
 __all__ = ["Jail", "Limits"]
 
@@ -15,8 +15,8 @@ __all__ = ["Jail", "Limits"]
 class Jail:
     """So many children that answer calls side by side, each within its limits.
 
-    A child that breaks a limit is killed and replaced; the calls in the others go on. `gallery.runtime.limits` says what
-    is prevented and what is not.
+    A child that breaks a limit is killed and replaced; the calls in the others go on. `gallery.runtime.limits` says
+    what is prevented and what is not.
 
     Args:
         children: How many; one per core is right for decoding.
@@ -38,7 +38,7 @@ class Jail:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    async def call(self, header: dict[str, Any], *blobs: "ReadableBuffer") -> Answer:
+    async def call(self, header: dict[str, Any], *blobs: "Blob") -> Answer:
         """Wait for a free child, ask it, and return its answer.
 
         Raises:
