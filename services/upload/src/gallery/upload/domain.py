@@ -1,0 +1,98 @@
+"""What the upload service knows: originals, what clients claim of them, and what it finds when it checks."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+HASHES_AT_ONCE = 5000
+"""How many digests one question may name."""
+
+IDS_AT_ONCE = 500
+"""No answer lists more."""
+
+
+class Lane(StrEnum):
+    """Which queue the work of a photo joins."""
+
+    INTERACTIVE = "interactive"
+    BACKFILL = "backfill"
+
+
+class Status(StrEnum):
+    """What became of an upload."""
+
+    ACCEPTED = "accepted"
+    ALREADY_STORED = "already_stored"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the client says about a file before its bytes arrive.
+
+    Attributes:
+        file: Safe relative path (see ``names.safe_path``).
+        sha256: Of the bytes to come, 32 bytes, to be checked; None when the client does not know.
+        modified_at: Of the file on the client's disk, with its zone.
+    """
+
+    library_id: UUID
+    file: str
+    lane: Lane
+    sha256: bytes | None = None
+    modified_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """One stored original: the row that makes it exist.
+
+    Attributes:
+        photo_id: UUIDv7.
+        sha256: 32 bytes, unique within the library.
+        size: Bytes, above 0.
+        media_type: By content.
+    """
+
+    photo_id: UUID
+    library_id: UUID
+    blob_key: str
+    sha256: bytes
+    size: int
+    media_type: str
+    uploaded_at: datetime
+    file: str
+    modified_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to an upload; ``original`` is the row that was there first when it is already stored."""
+
+    original: Original
+    status: Status
+
+
+class FindingKind(StrEnum):
+    """What can be wrong between rows and objects."""
+
+    MISSING = "missing"  # a row whose object is not there
+    DAMAGED = "damaged"  # an object whose bytes are not those of its row
+    ORPHAN = "orphan"  # an object that no row knows
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One discrepancy; ``photo_id`` is None for an orphan."""
+
+    kind: FindingKind
+    key: str
+    photo_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a full check read and found."""
+
+    objects: int
+    findings: tuple[Finding, ...]

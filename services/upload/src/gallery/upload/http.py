@@ -1,0 +1,173 @@
+"""The internal HTTP interface of the upload service."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote, unquote
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response
+from psycopg.errors import DiskFull
+from pydantic import BaseModel, Field
+
+from gallery.ports.blobs import Blobs
+from gallery.runtime.http import ProblemError
+from gallery.runtime.ranges import Content, ranged
+from gallery.upload.domain import HASHES_AT_ONCE, IDS_AT_ONCE, Claim, Lane, Original, Status
+from gallery.upload.errors import (
+    BadClaimError,
+    ChecksumMismatchError,
+    EmptyFileError,
+    IntentLostError,
+    StorageFullError,
+    TooLargeError,
+    UnknownPhotoError,
+    UnsupportedTypeError,
+)
+from gallery.upload.names import safe_path
+from gallery.upload.ports import Originals
+from gallery.upload.uploads import Uploads
+from gallery.upload.verification import verify
+
+PROBLEMS: dict[type[Exception], tuple[int, str]] = {
+    BadClaimError: (422, "bad_claim"),
+    ChecksumMismatchError: (422, "checksum_mismatch"),
+    DiskFull: (507, "storage_full"),
+    EmptyFileError: (422, "empty_file"),
+    IntentLostError: (503, "try_again"),
+    StorageFullError: (507, "storage_full"),
+    TooLargeError: (413, "too_large"),
+    UnknownPhotoError: (404, "unknown_photo"),
+    UnsupportedTypeError: (415, "unsupported_type"),
+}
+
+FOR_EVER = "private, max-age=31536000, immutable"
+"""An original never changes."""
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Exists(BaseModel):
+    """Which of these are stored? Hex digests, lower case."""
+
+    sha256: list[Digest] = Field(max_length=HASHES_AT_ONCE)
+
+
+class Ids(BaseModel):
+    """Photos asked about."""
+
+    ids: list[UUID] = Field(max_length=IDS_AT_ONCE)
+
+
+def create_router(*, uploads: Uploads, originals: Originals, blobs: Blobs) -> APIRouter:
+    """Build the routes over the use cases."""
+    router = APIRouter(prefix="/internal/v1/libraries/{library_id}")
+
+    @router.post("/uploads", status_code=201)
+    async def accept(library_id: UUID, request: Request) -> JSONResponse:
+        try:
+            receipt = await uploads.accept(_claim(library_id, request), request.stream())
+        except tuple(PROBLEMS) as error:
+            raise _problem(error) from error
+        stored = receipt.original
+        answer = {
+            "photo_id": str(stored.photo_id),
+            "sha256": stored.sha256.hex(),
+            "size": stored.size,
+            "media_type": stored.media_type,
+            "status": receipt.status,
+        }
+        return JSONResponse(answer, status_code=201 if receipt.status is Status.ACCEPTED else 200)
+
+    @router.post("/uploads/exists")
+    async def exists(library_id: UUID, question: Exists) -> dict[str, dict[str, str]]:
+        known = await originals.known(library_id, [bytes.fromhex(digest) for digest in question.sha256])
+        return {"known": {digest.hex(): str(photo_id) for digest, photo_id in known.items()}}
+
+    @router.post("/uploads/query")
+    async def query(library_id: UUID, question: Ids) -> dict[str, Any]:
+        return {"uploads": [_described(original) for original in await originals.find(library_id, question.ids)]}
+
+    @router.get("/uploads/{photo_id}")
+    async def describe(library_id: UUID, photo_id: UUID) -> dict[str, Any]:
+        return _described(await _found(uploads, library_id, photo_id))
+
+    @router.get("/originals/{photo_id}")
+    async def original(library_id: UUID, photo_id: UUID, request: Request) -> Response:
+        return await _bytes(await _found(uploads, library_id, photo_id), request, blobs)
+
+    @router.post("/verify")
+    async def check(library_id: UUID) -> dict[str, Any]:
+        result = await verify(library_id, blobs=blobs, originals=originals)
+        findings = [
+            {"kind": finding.kind, "photo_id": finding.photo_id, "key": finding.key} for finding in result.findings
+        ]
+        return {"objects": result.objects, "findings": findings}
+
+    @router.post("/resync")
+    async def resync(library_id: UUID) -> dict[str, int]:
+        return {"facts": await originals.say_again(library_id)}
+
+    return router
+
+
+async def _found(uploads: Uploads, library_id: UUID, photo_id: UUID) -> Original:
+    try:
+        return await uploads.find(library_id, photo_id)
+    except UnknownPhotoError as error:
+        raise _problem(error) from error
+
+
+def _problem(error: Exception) -> ProblemError:
+    status, code = next(answer for kind, answer in PROBLEMS.items() if isinstance(error, kind))
+    return ProblemError(status, code, str(error))
+
+
+def _claim(library_id: UUID, request: Request) -> Claim:
+    headers = request.headers
+    try:
+        digest = headers.get("x-gallery-sha256")
+        modified = headers.get("x-gallery-modified")
+        return Claim(
+            library_id=library_id,
+            file=safe_path(unquote(headers.get("x-gallery-file", ""), errors="strict")),
+            lane=Lane(headers.get("x-gallery-lane", Lane.INTERACTIVE)),
+            sha256=_digest(digest) if digest else None,
+            modified_at=datetime.fromisoformat(modified).astimezone() if modified else None,
+        )
+    except (ValueError, OverflowError) as error:
+        raise BadClaimError(f"what was said about the file cannot be read: {error}") from error
+
+
+def _digest(text: str) -> bytes:
+    digest = bytes.fromhex(text)
+    if len(digest) != 32:  # noqa: PLR2004 - 256 bits
+        raise ValueError("a sha256 has 64 hexadecimal digits")
+    return digest
+
+
+def _described(original: Original) -> dict[str, Any]:
+    return {
+        "photo_id": original.photo_id,
+        "file": original.file,
+        "size": original.size,
+        "sha256": original.sha256.hex(),
+        "media_type": original.media_type,
+        "modified_at": original.modified_at,
+        "uploaded_at": original.uploaded_at,
+        "blob_key": original.blob_key,
+    }
+
+
+async def _bytes(original: Original, request: Request, blobs: Blobs) -> Response:
+    content = Content(
+        size=original.size,
+        etag=original.sha256.hex(),
+        media_type=original.media_type,
+        read=lambda start, length: blobs.read(original.blob_key, start=start, length=length),
+    )
+    answer = await ranged(request, content, cache_control=FOR_EVER)
+    answer.headers["content-disposition"] = (
+        f"inline; filename*=UTF-8''{quote(original.file.rpartition('/')[2], safe='')}"
+    )
+    return answer

@@ -1,0 +1,56 @@
+"""The upload service, put together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from gallery.ports.blobs import Blobs
+from gallery.runtime import partitions
+from gallery.runtime.background import background
+from gallery.runtime.database import Database
+from gallery.runtime.http import create_app
+from gallery.runtime.logs import get_logger
+from gallery.upload.http import create_router
+from gallery.upload.settings import UploadSettings
+from gallery.upload.store import PostgresIntents, PostgresOriginals
+from gallery.upload.uploads import Sweeper, Uploads
+
+log = get_logger(__name__)
+
+
+@asynccontextmanager
+async def running(*, settings: UploadSettings, database: Database, blobs: Blobs) -> AsyncIterator[FastAPI]:
+    """Serve the internal interface while the block is open; remains of dead processes are swept before it opens."""
+    originals = PostgresOriginals(database)
+    intents = PostgresIntents(database)
+    sweeper = Sweeper(blobs=blobs, intents=intents)
+    uploads = Uploads(blobs=blobs, originals=originals, intents=intents, largest_file=settings.largest_file)
+
+    async def ready() -> Mapping[str, bool]:
+        async with database.read() as connection:
+            await connection.execute("SELECT")
+        return {"database": True}
+
+    await partitions.renew(database)
+    await sweeper.sweep()
+    async with background(
+        alive=intents.hold(),
+        partitions=partitions.keep_renewing(database),
+        sweep=_sweep(sweeper, every=settings.sweep_every),
+    ):
+        routes = create_router(uploads=uploads, originals=originals, blobs=blobs)
+        yield create_app(title="Smart Gallery upload", routers=[routes], ready=ready)
+
+
+async def _sweep(sweeper: Sweeper, *, every: timedelta) -> None:
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        try:
+            gone = await sweeper.sweep()
+        except Exception:
+            log.exception("sweeping failed, it is tried again")
+        else:
+            log.info("swept interrupted uploads", count=gone)

@@ -1,0 +1,201 @@
+"""Taking originals in: the story from the first byte to the fact that a photo is there."""
+
+import hashlib
+from collections.abc import AsyncIterator, Collection
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from gallery.ports.blobs import BlobError, BlobMismatchError, Blobs, BlobStoreFullError, StoredBlob
+from gallery.runtime.ids import uuid7
+from gallery.runtime.media_types import HEAD, MediaType, detect, refused_name
+from gallery.upload.domain import Claim, Original, Receipt, Status
+from gallery.upload.errors import (
+    ChecksumMismatchError,
+    EmptyFileError,
+    StorageFullError,
+    TooLargeError,
+    UnknownPhotoError,
+    UnsupportedTypeError,
+)
+from gallery.upload.ports import Intents, Originals
+
+PREFIX = "originals"
+"""Before library and random id in every key, so that a check of originals meets nothing else."""
+
+
+def prefix_of(library_id: UUID) -> str:
+    """Return what the keys of a library's originals begin with."""
+    return f"{PREFIX}/{library_id}/"
+
+
+class Uploads:
+    """Accepts files and answers what is known of them.
+
+    Args:
+        largest_file: Bytes.
+    """
+
+    def __init__(self, *, blobs: Blobs, originals: Originals, intents: Intents, largest_file: int) -> None:
+        self._blobs = blobs
+        self._originals = originals
+        self._intents = intents
+        self._largest_file = largest_file
+
+    async def accept(self, claim: Claim, chunks: AsyncIterator[bytes]) -> Receipt:
+        """Store a file, durable and checked, or find that it is stored.
+
+        The same bytes twice, one after the other or at once, are one photo: a retry after a cut connection is safe.
+
+        Raises:
+            UploadRefusedError: The file is none that can be taken.
+            StorageFullError: No room.
+        """
+        body = _Body(chunks, largest=self._largest_file)
+        media_type = _type_of(await body.head())
+        stored = await self._stored_already(claim, body)
+        if stored is not None:
+            return Receipt(stored, Status.ALREADY_STORED)
+        return await self._store(claim, body, media_type=media_type)
+
+    async def find(self, library_id: UUID, photo_id: UUID) -> Original:
+        """Return one original.
+
+        Raises:
+            UnknownPhotoError: There is none of this id.
+        """
+        found = await self._originals.find(library_id, [photo_id])
+        if not found:
+            raise UnknownPhotoError("there is no photo of this id")
+        return found[0]
+
+    async def _stored_already(self, claim: Claim, body: "_Body") -> Original | None:
+        """Believe a client that knows the digest only after it has sent the bytes; they are hashed, not written."""
+        if claim.sha256 is None:
+            return None
+        known = await self._originals.known(claim.library_id, [claim.sha256])
+        if claim.sha256 not in known:
+            return None
+        if await body.digest() != claim.sha256:
+            raise ChecksumMismatchError("the bytes that arrived are not those that were announced")
+        return await self.find(claim.library_id, known[claim.sha256])
+
+    async def _store(self, claim: Claim, body: "_Body", *, media_type: MediaType) -> Receipt:
+        key = prefix_of(claim.library_id) + uuid4().hex
+        await self._intents.declare(claim.library_id, key)
+        try:
+            blob = await self._put(key, body, claim.sha256)
+            original = _original(claim, blob, media_type=media_type)
+            recorded = await self._originals.record(original, lane=claim.lane)
+        except Exception:
+            with suppress(Exception):  # the first error is the one to tell; the sweeper sees to the rest
+                await self._discard(key)
+            raise
+        finally:
+            self._intents.let_go(key)
+        if recorded.photo_id == original.photo_id:
+            return Receipt(original, Status.ACCEPTED)
+        await self._discard(key)
+        return Receipt(recorded, Status.ALREADY_STORED)
+
+    async def _put(self, key: str, body: "_Body", sha256: bytes | None) -> StoredBlob:
+        try:
+            return await self._blobs.put(key, body.whole(), sha256=sha256)
+        except BlobMismatchError as error:
+            raise ChecksumMismatchError("the bytes that arrived are not those that were announced") from error
+        except BlobStoreFullError as error:
+            raise StorageFullError(
+                "there is no room left for originals: free some space, then send it again"
+            ) from error
+
+    async def _discard(self, key: str) -> None:
+        await self._blobs.delete(key)
+        await self._intents.forget(key)
+
+
+class Sweeper:
+    """Removes what uploads left that never came to their end."""
+
+    def __init__(self, *, blobs: Blobs, intents: Intents) -> None:
+        self._blobs = blobs
+        self._intents = intents
+
+    async def sweep(self) -> int:
+        """Remove the blobs of abandoned intents; returns how many intents are gone.
+
+        A blob that cannot be removed now keeps its intent and is tried again by the next sweep.
+        """
+        abandoned: Collection[str] = await self._intents.abandon()
+        gone = 0
+        for key in abandoned:
+            with suppress(BlobError):
+                await self._blobs.delete(key)
+                await self._intents.forget(key)
+                gone += 1
+        return gone
+
+
+class _Body:
+    """The bytes of one upload: looked at once at the front, counted, never held whole."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], *, largest: int) -> None:
+        self._chunks = chunks
+        self._largest = largest
+        self._front = b""
+
+    async def head(self) -> bytes:
+        """Return the first bytes, at most ``HEAD``, fewer only when the file is shorter."""
+        while len(self._front) < HEAD:
+            try:
+                self._front += await anext(self._chunks)
+            except StopAsyncIteration:
+                break
+        return self._front[:HEAD]
+
+    async def whole(self) -> AsyncIterator[bytes]:
+        """Yield all of it, once.
+
+        Raises:
+            TooLargeError: As soon as it is longer than allowed.
+        """
+        size = self._allowed(len(self._front))
+        yield self._front
+        async for chunk in self._chunks:
+            size = self._allowed(size + len(chunk))
+            yield chunk
+
+    async def digest(self) -> bytes:
+        """Hash all of it without keeping anything."""
+        digest = hashlib.sha256()
+        async for chunk in self.whole():
+            digest.update(chunk)
+        return digest.digest()
+
+    def _allowed(self, size: int) -> int:
+        if size > self._largest:
+            raise TooLargeError(f"files above {self._largest} bytes are not taken in")
+        return size
+
+
+def _type_of(head: bytes) -> MediaType:
+    if not head:
+        raise EmptyFileError("the file has no bytes")
+    found = detect(head)
+    if found is None:
+        kind = refused_name(head) or "this"
+        raise UnsupportedTypeError(f"by its content {kind} is no type of photo or video that is taken in")
+    return found
+
+
+def _original(claim: Claim, blob: StoredBlob, *, media_type: MediaType) -> Original:
+    return Original(
+        photo_id=uuid7(),
+        library_id=claim.library_id,
+        blob_key=blob.key,
+        sha256=blob.sha256,
+        size=blob.size,
+        media_type=media_type.mime,
+        uploaded_at=datetime.now(UTC),
+        file=claim.file,
+        modified_at=claim.modified_at,
+    )

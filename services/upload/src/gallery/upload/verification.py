@@ -1,0 +1,60 @@
+"""Checking every original against its digest and its row, in both directions."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from gallery.ports.blobs import BlobNotFoundError, Blobs
+from gallery.upload.domain import Finding, FindingKind, Original, Verification
+from gallery.upload.ports import Originals
+from gallery.upload.uploads import prefix_of
+
+KEYS_AT_ONCE = 1000
+"""Keys asked about in one statement."""
+
+
+async def verify(library_id: UUID, *, blobs: Blobs, originals: Originals) -> Verification:
+    """Read every original of a library and compare; costs as much as reading them all."""
+    findings = [finding async for finding in _orphans(library_id, blobs=blobs, originals=originals)]
+    objects = 0
+    async for original in originals.every(library_id):
+        objects += 1
+        kind = await _fault(original, blobs)
+        if kind is not None:
+            findings.append(Finding(kind, original.blob_key, original.photo_id))
+    return Verification(objects, tuple(findings))
+
+
+async def _fault(original: Original, blobs: Blobs) -> FindingKind | None:
+    digest = hashlib.sha256()
+    try:
+        async for chunk in blobs.read(original.blob_key):
+            digest.update(chunk)
+    except BlobNotFoundError:
+        return FindingKind.MISSING
+    return None if digest.digest() == original.sha256 else FindingKind.DAMAGED
+
+
+async def _orphans(library_id: UUID, *, blobs: Blobs, originals: Originals) -> AsyncIterator[Finding]:
+    """Keys are listed before rows are asked, so an upload that ends in between is in the rows by then."""
+    keys: list[str] = []
+    async for key in blobs.keys(prefix_of(library_id)):
+        keys.append(key)
+        if len(keys) == KEYS_AT_ONCE:
+            for orphan in await _existing(keys, blobs=blobs, originals=originals):
+                yield orphan
+            keys = []
+    for orphan in await _existing(keys, blobs=blobs, originals=originals):
+        yield orphan
+
+
+async def _existing(keys: list[str], *, blobs: Blobs, originals: Originals) -> list[Finding]:
+    """Those that no row knows and that are still there: an upload may have been given up since the listing."""
+    found = []
+    for key in await originals.unknown_keys(keys):
+        try:
+            await blobs.stat(key)
+        except BlobNotFoundError:
+            continue
+        found.append(Finding(FindingKind.ORPHAN, key))
+    return found
