@@ -1,7 +1,8 @@
 """Model packs: weights described by data, found by their sha256, chosen by name or by licence.
 
 A pack file names what its networks eat and give, where its thresholds were measured, and what its licence allows. The
-weights themselves are looked for in folders; nothing is downloaded here.
+weights are looked for in folders; nothing is downloaded here. A name never gets other weights, so it is the id
+that vectors are stored with.
 """
 
 import hashlib
@@ -15,12 +16,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from gallery.runtime.errors import GalleryError
+
 AUTO = "auto"
 OFFLINE = "dlib"
 """The face pack whose weights come with a PyPI package: always there."""
 
 
-class PackError(Exception):
+class PackError(GalleryError):
     """A pack cannot be used; the message says why and what to do."""
 
 
@@ -120,12 +123,6 @@ class FacePack(_Data):
     def weights(self) -> tuple[Weights, ...]:
         """Every file it needs."""
         return self.detector.weights, self.embedder.weights
-
-    @property
-    def id(self) -> str:
-        """Name and content: vectors made under different ids are never compared."""
-        content = "".join(weights.sha256 for weights in self.weights)
-        return f"{self.name}.{hashlib.sha256(content.encode()).hexdigest()[:8]}"
 
 
 class TagPack(_Data):

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gallery.ml_worker.domain import Tag
 from gallery.ml_worker.faces.embedding import normalised
 from gallery.ml_worker.sessions import Session
 
@@ -15,14 +16,6 @@ Image = NDArray[np.uint8]
 
 SIDE = 224
 TOP = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """A thing seen; ``score`` is the network's probability, 0 to 1."""
-
-    label: str
-    score: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
