@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+import skimage.data
 
 from gallery.ports.blobs import BlobMismatchError, BlobNotFoundError, BlobStoreFullError, StoredBlob
 from gallery.runtime.database import Database
@@ -61,7 +62,6 @@ def library() -> UUID:
 
 @pytest.fixture
 def photo() -> bytes:
-
     return (Path(skimage.data.__file__).parent / "rocket.jpg").read_bytes()
 
 

@@ -22,7 +22,7 @@ LIMIT = 1_000_000
 
 @pytest_asyncio.fixture
 async def upload(database: Database, blobs: Any, library: UUID) -> AsyncIterator[httpx.AsyncClient]:
-    settings = UploadSettings(largest_file=LIMIT)  # type: ignore[arg-type] # pydantic reads numbers as sizes
+    settings = UploadSettings(largest_file=LIMIT)
     async with (
         running(settings=settings, database=database, blobs=blobs) as app,
         httpx.AsyncClient(
