@@ -6,19 +6,19 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from uuid import UUID
 
+from gallery.adapters.deliveries import Progress, shuffled
 from gallery.ports.bus import Message
 
 
 class MemorySubscription:
-    """One member of a subscription."""
+    """The one member of a subscription; ``committed`` outlives it."""
 
-    def __init__(self, bus: "MemoryBus", topics: Sequence[str], committed: set[UUID]) -> None:
+    def __init__(self, bus: "MemoryBus", topics: Sequence[str], committed: dict[str, int]) -> None:
         self._bus = bus
-        self._topics = topics
         self._committed = committed
-        self._handed_out: set[UUID] = set()
+        self._read = {topic: committed.get(topic, 0) for topic in topics}
+        self._progress: dict[str, Progress[int]] = {topic: Progress() for topic in topics}
 
     async def poll(self, *, limit: int, timeout: timedelta) -> Sequence[Message]:
         """See ``Subscription.poll``."""
@@ -27,46 +27,47 @@ class MemorySubscription:
                 await self._bus.changed.wait_for(self._waiting)
         except TimeoutError:
             return []
-        messages = self._bus.arranged(self._waiting()[:limit])
-        self._handed_out |= {message.id for message in messages}
-        return messages
+        return shuffled(self._take(limit), self._bus.shuffle)
 
     async def commit(self, messages: Sequence[Message]) -> None:
         """See ``Subscription.commit``."""
-        self._committed |= {message.id for message in messages}
+        done = {message.id for message in messages}
+        for topic, progress in self._progress.items():
+            if (reached := progress.commit(done)) is not None:
+                self._committed[topic] = reached
 
-    def _waiting(self) -> list[Message]:
-        gone = self._committed | self._handed_out
-        return [message for message in self._bus.log if message.topic in self._topics and message.id not in gone]
+    def _waiting(self) -> bool:
+        return any(read < len(self._bus.log[topic]) for topic, read in self._read.items())
+
+    def _take(self, limit: int) -> list[Message]:
+        taken: list[Message] = []
+        for topic, read in self._read.items():
+            for message in self._bus.log[topic][read : read + limit - len(taken)]:
+                taken.append(message)
+                self._read[topic] += 1
+                self._progress[topic].hand_out(message.id, self._read[topic])
+        return taken
 
 
 class MemoryBus:
     """Keeps every message; ``shuffle`` mixes the order between keys, never within one."""
 
     def __init__(self, *, shuffle: random.Random | None = None) -> None:
-        self.log: list[Message] = []
+        self.log: dict[str, list[Message]] = defaultdict(list)
         self.changed = asyncio.Condition()
-        self._committed: dict[str, set[UUID]] = defaultdict(set)
-        self._shuffle = shuffle
+        self.shuffle = shuffle
+        self._committed: dict[str, dict[str, int]] = defaultdict(dict)
+        self._members: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Hand messages to every subscription of their topics."""
         async with self.changed:
-            self.log.extend(messages)
+            for message in messages:
+                self.log[message.topic].append(message)
             self.changed.notify_all()
 
     @asynccontextmanager
     async def subscribe(self, name: str, topics: Sequence[str]) -> AsyncIterator[MemorySubscription]:
-        """See ``Bus.subscribe``."""
-        yield MemorySubscription(self, topics, self._committed[name])
-
-    def arranged(self, messages: list[Message]) -> list[Message]:
-        """Return messages in the order to hand out."""
-        if self._shuffle is None:
-            return messages
-        by_key: dict[str, list[Message]] = defaultdict(list)
-        for message in messages:
-            by_key[message.key].append(message)
-        slots = [message.key for message in messages]
-        self._shuffle.shuffle(slots)
-        return [by_key[key].pop(0) for key in slots]
+        """See ``Bus.subscribe``; a second member waits until the first has left."""
+        async with self._members[name]:
+            yield MemorySubscription(self, topics, self._committed[name])

@@ -2,23 +2,23 @@
 
 import asyncio
 import random
-from collections import defaultdict
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
-from psycopg.sql import SQL, Identifier
-from psycopg_pool import AsyncConnectionPool
+from psycopg.sql import SQL, Composed, Identifier
 
+from gallery.adapters.deliveries import Progress, shuffled
 from gallery.events.topics import Topic
 from gallery.ports.bus import Message
+from gallery.runtime.bell import Listener, wait_for
 from gallery.runtime.outbox import CHANNEL
 
+Row = dict[str, Any]
 Cursor = tuple[int, int, int]
 """(epoch, transaction id, sequence); a row is new when its own is greater."""
 
@@ -27,90 +27,79 @@ START: Cursor = (0, 0, 0)
 POLL_EVERY = timedelta(milliseconds=500)
 """Polling is the truth; a notice only shortens the wait."""
 
+# Below the oldest transaction still running, so that nothing can come to lie behind the cursor. Rows of an older epoch
+# are all there; their ids say nothing about the transactions of today.
 _READ = SQL(
     """
     SELECT id, topic, type, key, library_id, revision, at, traceparent, data, epoch, xid::text::bigint AS xid, seq
     FROM {}.outbox
-    WHERE (epoch, xid, seq) > (%(epoch)s, %(xid)s::text::xid8, %(seq)s)
-      AND xid < pg_snapshot_xmin(pg_current_snapshot())
-      AND topic = ANY(%(topics)s)
-    ORDER BY epoch, xid, seq LIMIT %(limit)s
+    WHERE topic = %s AND (epoch, xid, seq) > (%s, %s::text::xid8, %s)
+      AND (epoch < (SELECT max(epoch) FROM {}.epochs) OR xid < pg_snapshot_xmin(pg_current_snapshot()))
+    ORDER BY epoch, xid, seq LIMIT %s
     """
 )
-_LOAD = SQL("SELECT epoch, xid::text::bigint AS xid, seq FROM {}.cursors WHERE subscription = %s AND producer = %s")
+_LOAD = SQL("SELECT topic, epoch, xid::text::bigint AS xid, seq FROM {}.cursors WHERE subscription = %s")
 _SAVE = SQL(
     """
-    INSERT INTO {}.cursors (subscription, producer, epoch, xid, seq)
+    INSERT INTO {}.cursors (subscription, topic, epoch, xid, seq)
     VALUES (%s, %s, %s, %s::text::xid8, %s)
-    ON CONFLICT (subscription, producer)
+    ON CONFLICT (subscription, topic)
     DO UPDATE SET epoch = excluded.epoch, xid = excluded.xid, seq = excluded.seq
     """
 )
-
-
-@dataclass(slots=True)
-class _Source:
-    """How far one producer's outbox has been handed out and committed."""
-
-    schema: str
-    topics: list[str]
-    read: Cursor = START
-    flight: dict[UUID, tuple[Cursor, bool]] = field(default_factory=dict)
-    """Messages handed out, in order, and whether each is committed."""
-
-    def advance(self) -> Cursor | None:
-        """Drop the committed head of what is in flight; return its last place."""
-        reached = None
-        for event_id, (place, done) in list(self.flight.items()):
-            if not done:
-                break
-            reached = place
-            del self.flight[event_id]
-        return reached
+_JOIN = "SELECT pg_advisory_lock(hashtextextended('subscription ' || %s, 0))"
 
 
 class PostgresSubscription:
-    """One member reads all; the embedded profile has one process that consumes."""
+    """The one member of a subscription; losing ``connection``, which holds its place, ends it."""
 
-    def __init__(self, bus: "PostgresBus", name: str, sources: Sequence[_Source]) -> None:
+    def __init__(
+        self, bus: "PostgresBus", connection: AsyncConnection[Row], *, name: str, places: Mapping[str, Cursor]
+    ) -> None:
         self._bus = bus
+        self._connection = connection
         self._name = name
-        self._sources = sources
+        self._read = dict(places)
+        self._progress: dict[str, Progress[Cursor]] = {topic: Progress() for topic in places}
+        self._fetched: deque[Message] = deque()
 
     async def poll(self, *, limit: int, timeout: timedelta) -> Sequence[Message]:
         """See ``Subscription.poll``."""
         deadline = asyncio.get_running_loop().time() + timeout.total_seconds()
-        while True:
-            woken = self._bus.woken
-            messages = [message for source in self._sources for message in await self._read(source, limit)]
-            left = deadline - asyncio.get_running_loop().time()
-            if messages or left <= 0:
-                return self._bus.arranged(messages)
-            await self._bus.wait(woken, min(left, POLL_EVERY.total_seconds()))
+        with self._bus.listener.heard() as rang:
+            while True:
+                rang.clear()
+                if not self._fetched:
+                    await self._fetch(limit)
+                left = timedelta(seconds=deadline - asyncio.get_running_loop().time())
+                if self._fetched or left <= timedelta(0):
+                    return [self._fetched.popleft() for _ in range(min(limit, len(self._fetched)))]
+                await wait_for(rang, min(left, POLL_EVERY))
 
     async def commit(self, messages: Sequence[Message]) -> None:
         """See ``Subscription.commit``; the durable place moves over what is committed without a hole."""
         done = {message.id for message in messages}
-        for source in self._sources:
-            for event_id in done & source.flight.keys():
-                source.flight[event_id] = (source.flight[event_id][0], True)
-            if (reached := source.advance()) is not None:
-                await self._bus.save(self._name, source.schema, reached)
+        reached = {topic: place for topic, progress in self._progress.items() if (place := progress.commit(done))}
+        for topic, (epoch, xid, seq) in reached.items():
+            await self._connection.execute(self._bus.save, [self._name, topic, epoch, str(xid), seq])
 
-    async def _read(self, source: _Source, limit: int) -> list[Message]:
-        rows = await self._bus.rows(source.schema, topics=source.topics, after=source.read, limit=limit)
-        for row in rows:
-            place = (row.pop("epoch"), row.pop("xid"), row.pop("seq"))
-            source.read = place
-            source.flight[row["id"]] = (place, False)
-        return [Message(**row) for row in rows]
+    async def _fetch(self, limit: int) -> None:
+        messages: list[Message] = []
+        for topic, (epoch, xid, seq) in self._read.items():
+            query = self._bus.read_of(topic)
+            cursor = await self._connection.execute(query, [topic, epoch, str(xid), seq, limit], binary=True)
+            for row in await cursor.fetchall():
+                place = (row.pop("epoch"), row.pop("xid"), row.pop("seq"))
+                self._read[topic] = place
+                self._progress[topic].hand_out(row["id"], place)
+                messages.append(Message(**row))
+        self._fetched.extend(shuffled(messages, self._bus.shuffle))
 
 
 class PostgresBus:
     """Reads the outboxes that ``producers`` names.
 
     Args:
-        url: Of a role that may read every outbox and write the cursors.
         home: Schema that keeps the cursors.
         producers: Schema of the service that produces each topic.
         shuffle: For tests: mixes the order between keys, never within one.
@@ -118,97 +107,48 @@ class PostgresBus:
 
     def __init__(
         self,
-        pool: AsyncConnectionPool[AsyncConnection[dict[str, Any]]],
+        url: str,
+        listener: Listener,
         *,
         home: str,
         producers: Mapping[Topic, str],
         shuffle: random.Random | None = None,
     ) -> None:
-        self.woken = 0
-        self._pool = pool
-        self._home = Identifier(home)
+        self.listener = listener
+        self.shuffle = shuffle
+        self.save = _SAVE.format(Identifier(home))
+        self._load = _LOAD.format(Identifier(home))
+        self._url = url
         self._producers = producers
-        self._shuffle = shuffle
-        self._wake = asyncio.Condition()
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls, url: str, *, home: str, producers: Mapping[Topic, str], shuffle: random.Random | None = None
     ) -> AsyncIterator["PostgresBus"]:
-        """Open a bus for the block's time."""
-        pool = AsyncConnectionPool(
-            url,
-            connection_class=AsyncConnection[dict[str, Any]],
-            kwargs={"row_factory": dict_row, "autocommit": True},
-            min_size=1,
-            max_size=4,
-            open=False,
-            check=AsyncConnectionPool.check_connection,
-        )
-        async with pool:
-            bus = cls(pool, home=home, producers=producers, shuffle=shuffle)
-            listener = asyncio.create_task(bus._listen(url))
-            try:
-                yield bus
-            finally:
-                listener.cancel()
-                await asyncio.gather(listener, return_exceptions=True)
+        """Open a bus for the block's time.
+
+        Args:
+            url: Of a role that may read every outbox and write the cursors.
+            home: See the class.
+            producers: See the class.
+            shuffle: See the class.
+        """
+        async with Listener.open(url, CHANNEL) as listener:
+            yield cls(url, listener, home=home, producers=producers, shuffle=shuffle)
 
     @asynccontextmanager
     async def subscribe(self, name: str, topics: Sequence[str]) -> AsyncIterator[PostgresSubscription]:
-        """See ``Bus.subscribe``."""
-        wanted: dict[str, list[str]] = defaultdict(list)
-        for topic in topics:
-            wanted[self._producers[Topic(topic)]].append(topic)
-        sources = [_Source(schema, names, await self._load(name, schema)) for schema, names in wanted.items()]
-        yield PostgresSubscription(self, name, sources)
+        """See ``Bus.subscribe``; a second member, in whatever process, waits until the first has left."""
+        async with await AsyncConnection[Row].connect(self._url, row_factory=dict_row, autocommit=True) as connection:
+            await connection.execute(_JOIN, [name])
+            places = dict.fromkeys(topics, START)
+            for row in await (await connection.execute(self._load, [name])).fetchall():
+                if row["topic"] in places:
+                    places[row["topic"]] = (row["epoch"], row["xid"], row["seq"])
+            yield PostgresSubscription(self, connection, name=name, places=places)
 
-    async def rows(self, schema: str, *, topics: list[str], after: Cursor, limit: int) -> list[dict[str, Any]]:
-        """The next committed rows of one outbox, in order."""
-        epoch, xid, seq = after
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(
-                _READ.format(Identifier(schema)),
-                {"epoch": epoch, "xid": str(xid), "seq": seq, "topics": topics, "limit": limit},
-            )
-            return await cursor.fetchall()
-
-    async def save(self, name: str, schema: str, place: Cursor) -> None:
-        """Remember how far a subscription has come with one producer."""
-        epoch, xid, seq = place
-        async with self._pool.connection() as connection:
-            await connection.execute(_SAVE.format(self._home), [name, schema, epoch, str(xid), seq])
-
-    def arranged(self, messages: list[Message]) -> list[Message]:
-        """Return messages in the order to hand out."""
-        if self._shuffle is None:
-            return messages
-        by_key: dict[str, list[Message]] = defaultdict(list)
-        for message in messages:
-            by_key[message.key].append(message)
-        slots = [message.key for message in messages]
-        self._shuffle.shuffle(slots)
-        return [by_key[key].pop(0) for key in slots]
-
-    async def wait(self, woken: int, seconds: float) -> None:
-        """Wait for a notice after the ``woken``-th, at most so long."""
-        try:
-            async with asyncio.timeout(seconds), self._wake:
-                await self._wake.wait_for(lambda: self.woken > woken)
-        except TimeoutError:
-            return
-
-    async def _load(self, name: str, schema: str) -> Cursor:
-        async with self._pool.connection() as connection:
-            cursor = await connection.execute(_LOAD.format(self._home), [name, schema])
-            row = await cursor.fetchone()
-        return START if row is None else (row["epoch"], row["xid"], row["seq"])
-
-    async def _listen(self, url: str) -> None:
-        async with await AsyncConnection.connect(url, autocommit=True) as connection:
-            await connection.execute(f"LISTEN {CHANNEL}")
-            async for _ in connection.notifies():
-                async with self._wake:
-                    self.woken += 1
-                    self._wake.notify_all()
+    def read_of(self, topic: str) -> Composed:
+        """The statement that reads a topic from its producer's outbox."""
+        schema = Identifier(self._producers[Topic(topic)])
+        return _READ.format(schema, schema)

@@ -5,73 +5,55 @@ transaction; offsets are committed after it. A message that cannot be handled en
 """
 
 import asyncio
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from gallery.runtime.logs import get_logger
-from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Body
 from structlog.contextvars import bound_contextvars
 
 from gallery.events.topics import Topic
-from gallery.ports.bus import Bus, Message
+from gallery.ports.bus import Bus, Message, Subscription
 from gallery.runtime import dead_letters
-from gallery.runtime.database import Database, Transaction
-from gallery.runtime.errors import GalleryError, PermanentError
-from gallery.runtime.outbox import queries, wake_readers
-from gallery.runtime.retry import RetryPolicy, Verdict
+from gallery.runtime.database import Database
+from gallery.runtime.delivery import Delivery, parse
+from gallery.runtime.errors import AlreadyHandledError, ConsumerStoppedError, ParkedBehindError
+from gallery.runtime.lanes import Lanes
+from gallery.runtime.logs import get_logger
+from gallery.runtime.retry import RetryPolicy, Verdict, is_transient
+
+__all__ = ["AlreadyHandledError", "Consumer", "ConsumerStoppedError", "Delivery", "Handler"]
 
 log = get_logger(__name__)
 
 BATCH = 64
+IN_FLIGHT = 256
+"""Read ahead so far, so that a key that pauses leaves work for the others."""
 POLL_TIMEOUT = timedelta(seconds=1)
+REPLAY_EVERY = timedelta(seconds=1)
+COMMIT_PAUSE = timedelta(milliseconds=50)
+"""Offsets of one pause are committed together; the inbox knows what was handled, so a late offset costs nothing."""
 KEYS_AT_ONCE = 4
 """As many as the service's pool has connections; more would only wait for one."""
 FAILURES_FLOOR = 20
 FAILURES_RATIO = 0.5
 """When more than half of at least twenty messages fail, the fault is ours and not the messages'."""
 
-
-class AlreadyHandledError(GalleryError):
-    """This event's effects are there; the loop counts it as done."""
-
-
-class MalformedMessageError(PermanentError):
-    """The payload is empty or not of the type that its header names."""
-
-
-class ConsumerStoppedError(GalleryError):
-    """Too many messages failed in a row; see the dead letters, mend the cause, start again and replay."""
-
-
-class Delivery:
-    """One message on its way through a handler."""
-
-    def __init__(self, message: Message, *, subscription: str, database: Database) -> None:
-        self.message = message
-        self._subscription = subscription
-        self._database = database
-
-    @asynccontextmanager
-    async def transaction(self, *, keys: Iterable[str] = ()) -> AsyncIterator[Transaction]:
-        """Begin the one transaction of this delivery; it may publish about the message's key and ``keys``.
-
-        Raises:
-            AlreadyHandledError: The event was handled before; nothing may happen again.
-        """
-        async with self._database.transaction(keys={self.message.key, *keys}) as tx:
-            seen = {"subscription": self._subscription, "event_id": self.message.id, "at": self.message.at}
-            cursor = await tx.execute(queries.remember_event, seen)
-            if await cursor.fetchone() is None:
-                raise AlreadyHandledError("this event was handled before")
-            yield tx
-            await wake_readers(tx)
-
-
 Handler = Callable[[Delivery, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A message from the bus, or from the dead letters."""
+
+    message: Message
+    replayed: bool
+
+    @property
+    def key(self) -> str:
+        return self.message.key
 
 
 class Consumer:
@@ -96,62 +78,95 @@ class Consumer:
         self._policy = policy or RetryPolicy()
         self._parked: set[str] = set()
         self._outcomes: deque[bool] = deque(maxlen=100)
-        self._slots = asyncio.Semaphore(KEYS_AT_ONCE)
 
     async def run(self) -> None:
-        """Consume until cancelled.
+        """Consume until cancelled; a server that goes away is waited for.
 
         Raises:
             ConsumerStoppedError: Most messages fail.
         """
-        await self._load_parked()
-        async with self._bus.subscribe(self.name, [str(topic) for topic in self._topics]) as subscription:
-            while True:
-                await self._replay()
-                messages = await subscription.poll(limit=BATCH, timeout=POLL_TIMEOUT)
-                if messages:
-                    await self._handle_all(messages)
-                    await subscription.commit(messages)
-                    self._refuse_a_flood()
-
-    async def _handle_all(self, messages: Sequence[Message]) -> None:
-        by_key: dict[str, list[Message]] = defaultdict(list)
-        for message in messages:
-            by_key[message.key].append(message)
-        async with asyncio.TaskGroup() as group:
-            for chain in by_key.values():
-                group.create_task(self._handle_chain(chain))
-
-    async def _handle_chain(self, chain: Sequence[Message]) -> None:
-        async with self._slots:
-            for message in chain:
-                with bound_contextvars(
-                    event_id=str(message.id), key=message.key, library_id=str(message.library_id), type=message.type
-                ):
-                    await self._settle(message)
-
-    async def _settle(self, message: Message) -> bool:
-        """Handle a message (True) or bury it (False); either way it needs no second delivery."""
-        if message.key in self._parked:
-            await self._bury(message, Verdict.PARKED, PermanentError("follows a parked message of its key"))
-            return False
-        attempt = 0
+        losses = 0
         while True:
-            attempt += 1
+            began = asyncio.get_running_loop().time()
             try:
-                await self._attempt(message)
-            except Exception as error:  # noqa: BLE001  # whatever a handler raises is judged by the policy, which keeps it
-                verdict = self._policy.decide(error, attempt=attempt)
-                if verdict is not Verdict.AGAIN:
-                    await self._bury(message, verdict, error)
-                    return False
-                log.info("attempt failed, trying again", attempt=attempt, error=repr(error))
-                await asyncio.sleep(self._policy.pause(attempt).total_seconds())
-            else:
-                self._outcomes.append(True)
-                return True
+                await self._consume()
+            except ExceptionGroup as group:
+                error = _first(group)
+                if not is_transient(error):
+                    raise error from group
+                if asyncio.get_running_loop().time() - began > self._policy.longest_pause.total_seconds():
+                    losses = 0
+                losses += 1
+                log.warning("subscription lost, opening it again", subscription=self.name, error=repr(error))
+                await asyncio.sleep(self._policy.pause(losses).total_seconds())
 
-    async def _attempt(self, message: Message) -> None:
+    async def _consume(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._consume_subscription())
+
+    async def _consume_subscription(self) -> None:
+        self._parked = await dead_letters.parked_keys(self._database, self.name)
+        lanes = Lanes[_Item](self._settle)
+        topics = [str(topic) for topic in self._topics]
+        async with self._bus.subscribe(self.name, topics) as subscription, asyncio.TaskGroup() as group:
+            group.create_task(self._feed(subscription, lanes))
+            group.create_task(self._replay(lanes))
+            group.create_task(self._commit(subscription, lanes))
+            for _ in range(KEYS_AT_ONCE):
+                group.create_task(lanes.work())
+
+    async def _feed(self, subscription: Subscription, lanes: Lanes[_Item]) -> None:
+        while True:
+            await lanes.room(IN_FLIGHT)
+            messages = await subscription.poll(limit=BATCH, timeout=POLL_TIMEOUT)
+            lanes.add(_Item(message, replayed=False) for message in messages)
+
+    async def _replay(self, lanes: Lanes[_Item]) -> None:
+        """Handle again what somebody asked to have replayed, each key in its order."""
+        begun: set[Any] = set()
+        while True:
+            messages = await dead_letters.replaying(self._database, self.name, limit=BATCH)
+            lanes.add(_Item(message, replayed=True) for message in messages if message.id not in begun)
+            begun = {message.id for message in messages}
+            await asyncio.sleep(REPLAY_EVERY.total_seconds())
+
+    async def _commit(self, subscription: Subscription, lanes: Lanes[_Item]) -> None:
+        while True:
+            settled = await lanes.settled()
+            await subscription.commit([item.message for item in settled if not item.replayed])
+            await asyncio.sleep(COMMIT_PAUSE.total_seconds())
+
+    async def _settle(self, item: _Item, attempt: int) -> timedelta | None:
+        message = item.message
+        with bound_contextvars(
+            event_id=str(message.id), key=message.key, library_id=str(message.library_id), type=message.type
+        ):
+            if item.replayed:
+                if not await dead_letters.is_replaying(self._database, self.name, message):
+                    return None  # one before it failed again, so it rests
+            elif message.key in self._parked:
+                await self._bury(item, Verdict.PARKED, ParkedBehindError("follows a parked message of its key"))
+                return None
+            return await self._try(item, attempt)
+
+    async def _try(self, item: _Item, attempt: int) -> timedelta | None:
+        try:
+            await self._handle(item.message)
+        except Exception as error:  # noqa: BLE001  # whatever a handler raises is judged by the policy, which keeps it
+            verdict = self._policy.decide(error, attempt=attempt)
+            if verdict is Verdict.AGAIN:
+                log.info("attempt failed, trying again", attempt=attempt, error=repr(error))
+                return self._policy.pause(attempt)
+            await self._bury(item, verdict, error)
+            self._outcomes.append(False)
+            self._refuse_a_flood()
+        else:
+            self._outcomes.append(True)
+            if item.replayed:
+                await self._forget(item.message)
+        return None
+
+    async def _handle(self, message: Message) -> None:
         known = self._handlers.get(message.type)
         if known is None:
             self.skipped += 1
@@ -159,65 +174,31 @@ class Consumer:
         body_type, handler = known
         delivery = Delivery(message, subscription=self.name, database=self._database)
         try:
-            await handler(delivery, _parse(message, body_type))
+            await handler(delivery, parse(message, body_type))
         except AlreadyHandledError:
             log.debug("handled before")
 
-    async def _bury(self, message: Message, verdict: Verdict, error: Exception) -> None:
+    async def _bury(self, item: _Item, verdict: Verdict, error: Exception) -> None:
         log.error("message given up", verdict=verdict.value, error=repr(error))
-        self._outcomes.append(False)
         async with self._database.transaction() as tx:
-            await dead_letters.bury(tx, message, subscription=self.name, verdict=verdict, error=error)
+            letter = dead_letters.Letter(message=item.message, subscription=self.name, verdict=verdict, error=error)
+            await dead_letters.bury(tx, letter, again=item.replayed)
         if verdict is Verdict.PARKED:
-            self._parked.add(message.key)
+            self._parked.add(item.key)
+
+    async def _forget(self, message: Message) -> None:
+        async with self._database.transaction() as tx:
+            still_parked = await dead_letters.forget(tx, message, subscription=self.name)
+        if not still_parked:
+            self._parked.discard(message.key)
 
     def _refuse_a_flood(self) -> None:
         failures = self._outcomes.count(False)
         if failures >= FAILURES_FLOOR and failures > FAILURES_RATIO * len(self._outcomes):
             raise ConsumerStoppedError(f"{failures} of the last {len(self._outcomes)} messages of {self.name} failed")
 
-    async def _load_parked(self) -> None:
-        async with self._database.read() as connection:
-            cursor = await connection.execute(queries.parked_keys, {"subscription": self.name})
-            self._parked = {row["key"] for row in await cursor.fetchall()}
 
-    async def _replay(self) -> None:
-        """Handle what somebody asked to have replayed; the event's id stays, so nothing can happen twice."""
-        async with self._database.read() as connection:
-            cursor = await connection.execute(queries.take_replays, {"subscription": self.name, "limit": BATCH})
-            messages = [_buried(row) for row in await cursor.fetchall()]
-        if not messages:
-            return
-        await self._load_parked()
-        for message in messages:
-            if await self._settle(message):
-                await self._forget(message)
-
-    async def _forget(self, message: Message) -> None:
-        async with self._database.transaction() as tx:
-            await tx.execute(queries.forget_dead_letter, {"subscription": self.name, "event_id": message.id})
-
-
-def _parse(message: Message, body_type: type[Body]) -> Body:
-    if not message.data:
-        raise MalformedMessageError("the payload is empty")
-    body = body_type()
-    try:
-        body.ParseFromString(message.data)
-    except DecodeError as error:
-        raise MalformedMessageError(f"the payload is no {message.type}") from error
-    return body
-
-
-def _buried(row: Mapping[str, Any]) -> Message:
-    return Message(
-        id=row["event_id"],
-        topic=row["topic"],
-        type=row["type"],
-        key=row["key"],
-        library_id=row["library_id"],
-        revision=row["revision"],
-        at=row["event_at"],
-        data=row["data"],
-        traceparent=row["traceparent"],
-    )
+def _first(group: ExceptionGroup) -> Exception:
+    """The error that explains a group: one that no waiting mends, if there is such."""
+    leaves = [_first(error) if isinstance(error, ExceptionGroup) else error for error in group.exceptions]
+    return next((error for error in leaves if not is_transient(error)), leaves[0])

@@ -1,8 +1,11 @@
 """One service's place in Postgres: connections that see its schema and nothing else."""
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -11,13 +14,13 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed
 from psycopg_pool import AsyncConnectionPool
 
+from gallery.runtime.bell import Bell, Listener, wait_for
+
 Row = dict[str, Any]
 Query = str | bytes | SQL | Composed
 
 TRANSACTION_TIMEOUT = "5s"
 """A transaction left open stalls every reader of the outbox, so none lasts longer."""
-
-_LOCK_KEYS = "SELECT pg_advisory_xact_lock(hashtextextended(key, 0)) FROM unnest(%s::text[]) AS key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Transaction:
 
     connection: AsyncConnection[Row]
     keys: frozenset[str]
+    channels: set[str] = field(default_factory=set)
 
     async def execute(self, query: Query, params: Params | None = None) -> AsyncCursor[Row]:
         """Run one statement."""
@@ -36,6 +40,10 @@ class Transaction:
         async with self.connection.cursor() as cursor:
             await cursor.executemany(query, params)
 
+    def wake(self, channel: str) -> None:
+        """Notify this channel soon after the commit."""
+        self.channels.add(channel)
+
 
 class Database:
     """A pool whose search path is one schema; rows are dictionaries."""
@@ -44,6 +52,10 @@ class Database:
         self._pool = pool
         self.url = url
         self.schema = schema
+        self._bell = Bell(pool)
+        self._listeners: dict[str, Listener] = {}
+        self._listening = AsyncExitStack()
+        self._opening = asyncio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -55,15 +67,21 @@ class Database:
             kwargs={
                 "row_factory": dict_row,
                 "options": f"-c search_path={schema} -c transaction_timeout={TRANSACTION_TIMEOUT}",
+                "application_name": f"gallery {schema}",
                 "autocommit": True,
             },
             min_size=1,
             max_size=size,
             open=False,
-            check=AsyncConnectionPool.check_connection,
+            check=still_connected,
         )
         async with pool:
-            yield cls(pool, url=url, schema=schema)
+            database = cls(pool, url=url, schema=schema)
+            try:
+                yield database
+            finally:
+                await database._listening.aclose()
+                await database._bell.close()
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection[Row]]:
@@ -76,10 +94,40 @@ class Database:
         """Begin a transaction that may publish facts about ``keys``.
 
         The keys are locked, in order, before anything is written: only then do transaction ids follow the order of
-        commits for each key (see docs/adr/0002-outbox.md).
+        commits for each key (see docs/adr/0002-outbox.md). The locks are of this schema: services don't wait for one
+        another.
         """
-        ordered = sorted(set(keys))
-        async with self._pool.connection() as connection, connection.transaction():
-            if ordered:
-                await connection.execute(_LOCK_KEYS, [ordered])
-            yield Transaction(connection, frozenset(ordered))
+        held = frozenset(keys)
+        async with self._pool.connection() as connection:
+            await connection.execute(_begin(self.schema, held))
+            transaction = Transaction(connection, held)
+            yield transaction  # an error rolls back: the pool takes no connection with an open transaction
+            await connection.commit()
+        self._bell.ring(transaction.channels)
+
+    async def wait(self, channel: str, *, timeout: timedelta) -> None:
+        """Wait until a channel rings, at most so long."""
+        async with self._opening:
+            if channel not in self._listeners:
+                opening = Listener.open(self.url, channel)
+                self._listeners[channel] = await self._listening.enter_async_context(opening)
+        with self._listeners[channel].heard() as rang:
+            await wait_for(rang, timeout)
+
+
+async def still_connected(connection: AsyncConnection[Any]) -> None:
+    """Raise when the server has closed this connection; costs no round trip, since its socket is readable then."""
+    connection.pgconn.consume_input()
+
+
+def _begin(schema: str, keys: frozenset[str]) -> Query:
+    """Begin and lock in one round trip: a query without parameters may hold several statements."""
+    if not keys:
+        return "BEGIN"
+    locks = sorted(_lock_id(schema, key) for key in keys)  # one order for all, so that nobody deadlocks
+    return SQL("BEGIN; SELECT pg_advisory_xact_lock(k) FROM unnest({}::bigint[]) AS k").format(locks)
+
+
+def _lock_id(schema: str, key: str) -> int:
+    digest = hashlib.blake2b(f"{schema} {key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)

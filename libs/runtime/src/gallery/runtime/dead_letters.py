@@ -1,6 +1,8 @@
 """Facts that could not be handled: kept with their cause, listed, shown, replayed."""
 
 import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,27 +13,71 @@ from gallery.runtime.outbox import queries
 from gallery.runtime.retry import Verdict
 
 
-async def bury(tx: Transaction, message: Message, *, subscription: str, verdict: Verdict, error: Exception) -> None:
-    """Keep a message that was given up, dead alone or parked with its key."""
-    await tx.execute(
-        queries.bury,
-        {
-            "id": uuid7(),
-            "subscription": subscription,
-            "event_id": message.id,
-            "topic": message.topic,
-            "type": message.type,
-            "key": message.key,
-            "library_id": message.library_id,
-            "revision": message.revision,
-            "event_at": message.at,
-            "traceparent": message.traceparent,
-            "data": message.data,
-            "state": verdict.value,
-            "cause": f"{type(error).__name__}: {error}",
-            "traceback": "".join(traceback.format_exception(error)),
-        },
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A message that was given up, and why."""
+
+    message: Message
+    subscription: str
+    verdict: Verdict
+    error: Exception
+
+
+async def bury(tx: Transaction, letter: Letter, *, again: bool) -> None:
+    """Keep a message that was given up, dead alone or parked with its key; ``again`` when it came from here."""
+    message = letter.message
+    reason = {
+        "id": uuid7(),
+        "subscription": letter.subscription,
+        "key": message.key,
+        "event_id": message.id,
+        "state": letter.verdict.value,
+        "cause": f"{type(letter.error).__name__}: {letter.error}",
+        "traceback": "".join(traceback.format_exception(letter.error)),
+    }
+    if again:
+        await tx.execute(queries.bury_again, reason)
+        if letter.verdict is Verdict.PARKED:
+            await tx.execute(queries.rest, reason)
+        return
+    content = {
+        "topic": message.topic,
+        "type": message.type,
+        "library_id": message.library_id,
+        "revision": message.revision,
+        "event_at": message.at,
+        "traceparent": message.traceparent,
+        "data": message.data,
+    }
+    await tx.execute(queries.bury, reason | content)
+
+
+async def parked_keys(database: Database, subscription: str) -> set[str]:
+    """Keys whose newer messages join those that wait here."""
+    async with database.read() as connection:
+        cursor = await connection.execute(queries.parked_keys, {"subscription": subscription})
+        return {row["key"] for row in await cursor.fetchall()}
+
+
+async def replaying(database: Database, subscription: str, *, limit: int) -> list[Message]:
+    """What is to be handled again, oldest first, under new ids."""
+    async with database.read() as connection:
+        cursor = await connection.execute(queries.replaying, {"subscription": subscription, "limit": limit})
+        return [_message(row) for row in await cursor.fetchall()]
+
+
+async def is_replaying(database: Database, subscription: str, message: Message) -> bool:
+    """Whether a message that was to be handled again still is."""
+    async with database.read() as connection:
+        asked = {"subscription": subscription, "replay_id": message.id}
+        return await (await connection.execute(queries.is_replaying, asked)).fetchone() is not None
+
+
+async def forget(tx: Transaction, message: Message, *, subscription: str) -> bool:
+    """Strike off what was replayed; returns whether its key is still parked."""
+    replayed = {"subscription": subscription, "replay_id": message.id, "key": message.key}
+    await tx.execute(queries.forget_dead_letter, replayed)
+    return await (await tx.execute(queries.is_parked, replayed)).fetchone() is not None
 
 
 async def listing(database: Database, *, limit: int = 500) -> list[dict[str, Any]]:
@@ -53,3 +99,17 @@ async def replay(database: Database, letter_id: UUID) -> int:
     async with database.transaction() as tx:
         cursor = await tx.execute(queries.replay_dead_letter, {"id": letter_id})
         return len(await cursor.fetchall())
+
+
+def _message(row: Mapping[str, Any]) -> Message:
+    return Message(
+        id=row["replay_id"],
+        topic=row["topic"],
+        type=row["type"],
+        key=row["key"],
+        library_id=row["library_id"],
+        revision=row["revision"],
+        at=row["replay_at"],
+        data=row["data"],
+        traceparent=row["traceparent"],
+    )

@@ -11,3 +11,19 @@ class TransientError(GalleryError):
 
 class PermanentError(GalleryError):
     """It will never work for this message: to the dead letters at once."""
+
+
+class MalformedMessageError(PermanentError):
+    """The payload is empty or not of the type that its header names."""
+
+
+class ParkedBehindError(PermanentError):
+    """One before it of the same key failed; it waits, so that the order holds."""
+
+
+class AlreadyHandledError(GalleryError):
+    """This event's effects are there; the loop counts it as done."""
+
+
+class ConsumerStoppedError(GalleryError):
+    """Most messages fail; see the dead letters, mend the cause, start again and replay."""

@@ -64,9 +64,5 @@ async def append(tx: Transaction, fact: Fact) -> UUID:
             "data": fact.body.SerializeToString(),
         },
     )
+    tx.wake(CHANNEL)
     return event_id
-
-
-async def wake_readers(tx: Transaction) -> None:
-    """Notify those who read outboxes once this transaction commits; Postgres folds equal notices of one transaction."""
-    await tx.execute(f"NOTIFY {CHANNEL}")

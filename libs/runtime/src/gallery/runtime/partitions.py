@@ -12,7 +12,8 @@ AHEAD = timedelta(days=2)
 """A day may begin while the maintenance is down; two days of margin cost two empty tables."""
 RETENTION = timedelta(days=7)
 """As the topic catalogue says; whoever fell further behind is resynchronised by the owners."""
-EVERY = timedelta(hours=1)
+LOOK_EVERY = timedelta(minutes=1)
+"""A machine that slept over midnights has its partitions a minute after it wakes."""
 
 
 async def _make(tx: Transaction, table: str, day: date) -> None:
@@ -43,8 +44,18 @@ async def renew(database: Database, *, today: date | None = None) -> None:
             await _drop_before(tx, table, day - RETENTION)
 
 
+async def make_day(database: Database, table: str, at: datetime) -> None:
+    """Make the partition that ``at`` belongs to, for an event that is older than what is made ahead."""
+    async with database.transaction() as tx:
+        await _make(tx, table, at.astimezone(UTC).date())
+
+
 async def keep_renewing(database: Database) -> None:
-    """Renew now and then, until cancelled."""
+    """Renew every day, until cancelled."""
+    renewed: date | None = None
     while True:
-        await renew(database)
-        await asyncio.sleep(EVERY.total_seconds())
+        today = datetime.now(UTC).date()
+        if today != renewed:
+            await renew(database, today=today)
+            renewed = today
+        await asyncio.sleep(LOOK_EVERY.total_seconds())

@@ -10,38 +10,65 @@ ON CONFLICT DO NOTHING
 RETURNING event_id
 
 -- name: bury
+-- What joins a key that is being replayed is replayed with it. A message that comes twice is kept once.
 INSERT INTO dead_letters (id, subscription, event_id, topic, type, key, library_id, revision, event_at, traceparent, data,
-                          state, cause, traceback)
-VALUES (%(id)s, %(subscription)s, %(event_id)s, %(topic)s, %(type)s, %(key)s, %(library_id)s, %(revision)s, %(event_at)s,
-        %(traceparent)s, %(data)s, %(state)s, %(cause)s, %(traceback)s)
+                          state, cause, traceback, replay_id, replay_at)
+SELECT %(id)s, %(subscription)s, %(event_id)s, %(topic)s, %(type)s, %(key)s, %(library_id)s, %(revision)s, %(event_at)s,
+       %(traceparent)s, %(data)s, %(state)s, %(cause)s, %(traceback)s, joined.replay_id, joined.replay_at
+FROM (VALUES (1)) AS one
+LEFT JOIN LATERAL (
+    SELECT uuidv7() AS replay_id, now() AS replay_at FROM dead_letters
+    WHERE subscription = %(subscription)s AND key = %(key)s AND state = 'parked' AND replay_id IS NOT NULL
+    LIMIT 1
+) AS joined ON %(state)s = 'parked'
 ON CONFLICT (subscription, event_id) DO UPDATE
 SET state = excluded.state, cause = excluded.cause, traceback = excluded.traceback, at = now()
+
+-- name: bury_again
+UPDATE dead_letters
+SET replay_id = NULL, replay_at = NULL, state = %(state)s, cause = %(cause)s, traceback = %(traceback)s, at = now()
+WHERE subscription = %(subscription)s AND replay_id = %(event_id)s
+
+-- name: rest
+-- What was to be replayed behind one that failed again would overtake it.
+UPDATE dead_letters SET replay_id = NULL, replay_at = NULL, state = 'parked'
+WHERE subscription = %(subscription)s AND key = %(key)s AND replay_id IS NOT NULL
 
 -- name: parked_keys
 SELECT DISTINCT key FROM dead_letters WHERE subscription = %(subscription)s AND state = 'parked'
 
+-- name: is_parked
+SELECT FROM dead_letters WHERE subscription = %(subscription)s AND key = %(key)s AND state = 'parked' LIMIT 1
+
 -- name: list_dead_letters
-SELECT id, subscription, event_id, topic, type, key, library_id, revision, state, cause, at
+SELECT id, subscription, event_id, topic, type, key, library_id, revision, cause, at,
+       CASE WHEN replay_id IS NULL THEN state ELSE 'replaying' END AS state
 FROM dead_letters ORDER BY seq LIMIT %(limit)s
 
 -- name: show_dead_letter
-SELECT id, subscription, event_id, topic, type, key, library_id, revision, state, cause, traceback, data, at
+SELECT id, subscription, event_id, topic, type, key, library_id, revision, cause, traceback, data, at,
+       CASE WHEN replay_id IS NULL THEN state ELSE 'replaying' END AS state
 FROM dead_letters WHERE id = %(id)s
 
 -- name: replay_dead_letter
 -- A parked key is replayed whole, in its order, or it would come out inverted.
-UPDATE dead_letters SET state = 'replaying'
-WHERE id = %(id)s
-   OR (state = 'parked' AND (subscription, key) IN
-       (SELECT subscription, key FROM dead_letters WHERE id = %(id)s AND state = 'parked'))
+UPDATE dead_letters SET replay_id = uuidv7(), replay_at = now()
+WHERE replay_id IS NULL AND (
+    id = %(id)s
+    OR (state = 'parked' AND (subscription, key) IN
+        (SELECT subscription, key FROM dead_letters WHERE id = %(id)s AND state = 'parked'))
+)
 RETURNING id
 
--- name: take_replays
-SELECT event_id, topic, type, key, library_id, revision, event_at, traceparent, data
-FROM dead_letters WHERE subscription = %(subscription)s AND state = 'replaying' ORDER BY seq LIMIT %(limit)s
+-- name: replaying
+SELECT replay_id, topic, type, key, library_id, revision, replay_at, traceparent, data
+FROM dead_letters WHERE subscription = %(subscription)s AND replay_id IS NOT NULL ORDER BY seq LIMIT %(limit)s
+
+-- name: is_replaying
+SELECT FROM dead_letters WHERE subscription = %(subscription)s AND replay_id = %(replay_id)s
 
 -- name: forget_dead_letter
-DELETE FROM dead_letters WHERE subscription = %(subscription)s AND event_id = %(event_id)s
+DELETE FROM dead_letters WHERE subscription = %(subscription)s AND replay_id = %(replay_id)s
 
 -- name: current_epoch
 SELECT epoch, system_identifier = (SELECT system_identifier FROM pg_control_system()) AS same_system

@@ -22,7 +22,7 @@ CREATE TABLE outbox (
     traceparent text NOT NULL DEFAULT '',
     data bytea NOT NULL
 ) PARTITION BY RANGE (at);
-CREATE INDEX outbox_order ON outbox (epoch, xid, seq);
+CREATE INDEX outbox_order ON outbox (topic, epoch, xid, seq);
 
 -- What a subscription has handled; lives as long as the facts it tells of.
 CREATE TABLE inbox (
@@ -32,14 +32,14 @@ CREATE TABLE inbox (
     PRIMARY KEY (subscription, event_id, at)
 ) PARTITION BY RANGE (at);
 
--- How far a subscription has read the facts of one producer (Postgres bus only; Kafka keeps its own offsets).
+-- How far a subscription has read the facts of one topic (Postgres bus only; Kafka keeps its own offsets).
 CREATE TABLE cursors (
     subscription text NOT NULL,
-    producer text NOT NULL,
+    topic text NOT NULL,
     epoch int NOT NULL,
     xid xid8 NOT NULL,
     seq bigint NOT NULL,
-    PRIMARY KEY (subscription, producer)
+    PRIMARY KEY (subscription, topic)
 );
 
 -- Facts that could not be handled, with all that is needed to understand and to repeat them.
@@ -55,13 +55,18 @@ CREATE TABLE dead_letters (
     event_at timestamptz NOT NULL,
     traceparent text NOT NULL,
     data bytea NOT NULL,
-    state text NOT NULL CHECK (state IN ('dead', 'parked', 'replaying')),
+    state text NOT NULL CHECK (state IN ('dead', 'parked')),
     cause text NOT NULL,
     traceback text NOT NULL,
+    replay_id uuid,
+    replay_at timestamptz,
     seq bigint GENERATED ALWAYS AS IDENTITY,
     at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (subscription, event_id)
 );
 COMMENT ON COLUMN dead_letters.state IS
-    'dead: given up alone; parked: its key waits, and what follows it joins it; replaying: will be handled again soon.';
+    'dead: given up alone; parked: its key waits, and what follows it joins it.';
+COMMENT ON COLUMN dead_letters.replay_id IS
+    'The id under which it will be handled again soon: a new one, since the inbox keeps ids no longer than their day.';
+CREATE INDEX dead_letters_replaying ON dead_letters (subscription, seq) WHERE replay_id IS NOT NULL;
 CREATE INDEX dead_letters_key ON dead_letters (subscription, key) WHERE state = 'parked';
