@@ -53,7 +53,7 @@ class Database:
         self.url = url
         self.schema = schema
         self._bell = Bell(pool)
-        self._listeners: dict[str, Listener] = {}
+        self._rung: dict[str, asyncio.Event] = {}
         self._listening = AsyncExitStack()
         self._opening = asyncio.Lock()
 
@@ -106,13 +106,13 @@ class Database:
         self._bell.ring(transaction.channels)
 
     async def wait(self, channel: str, *, timeout: timedelta) -> None:
-        """Wait until a channel rings, at most so long."""
+        """Wait until a channel has rung since the last call, at most so long."""
         async with self._opening:
-            if channel not in self._listeners:
-                opening = Listener.open(self.url, channel)
-                self._listeners[channel] = await self._listening.enter_async_context(opening)
-        with self._listeners[channel].heard() as rang:
-            await wait_for(rang, timeout)
+            if channel not in self._rung:
+                listener = await self._listening.enter_async_context(Listener.open(self.url, channel))
+                self._rung[channel] = self._listening.enter_context(listener.heard())
+        await wait_for(self._rung[channel], timeout)
+        self._rung[channel].clear()
 
 
 async def still_connected(connection: AsyncConnection[Any]) -> None:

@@ -27,3 +27,7 @@ class AlreadyHandledError(GalleryError):
 
 class ConsumerStoppedError(GalleryError):
     """Most messages fail; see the dead letters, mend the cause, start again and replay."""
+
+
+class LeaseLostError(GalleryError):
+    """The lease ran out and the work is another's: drop the results, the transaction must not commit."""

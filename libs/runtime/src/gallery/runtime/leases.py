@@ -4,7 +4,6 @@ A claim commits the attempt before the work begins, so a process that dies has u
 holder whose lease ran out that the work is another's by now.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,10 +12,14 @@ from typing import Any
 from uuid import UUID
 
 from gallery.runtime.database import Database, Transaction
-from gallery.runtime.errors import GalleryError
+from gallery.runtime.errors import LeaseLostError
 from gallery.runtime.outbox import queries
 
-POLL_EVERY = timedelta(milliseconds=100)
+__all__ = ["Job", "Lane", "LeaseLostError", "Leased", "WorkQueue"]
+
+CHANNEL = "gallery_work"
+POLL_EVERY = timedelta(seconds=1)
+"""New work is announced; what waits for its time, or for another's lease to run out, is looked for so often."""
 
 
 class Lane(StrEnum):
@@ -24,10 +27,6 @@ class Lane(StrEnum):
 
     INTERACTIVE = "interactive"
     BACKFILL = "backfill"
-
-
-class LeaseLostError(GalleryError):
-    """The lease ran out and the work is another's: drop the results, the transaction must not commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +68,10 @@ class WorkQueue:
             queries.add_work,
             [
                 {"library_id": job.library_id, "subject": job.subject, "stage": job.stage, "lane": job.lane}
-                for job in jobs
+                for job in sorted(jobs, key=lambda job: (job.subject, job.stage))  # one order: nobody deadlocks
             ],
         )
+        tx.wake(CHANNEL)
 
     async def claim(self, *, stages: Sequence[str], limit: int, lease: timedelta) -> Sequence[Leased]:
         """Take at most ``limit`` jobs, fairly over libraries and lanes; none when there is nothing ready."""
@@ -111,8 +111,8 @@ class WorkQueue:
         return bool(row and row["pending"])
 
     async def wait(self, *, timeout: timedelta = POLL_EVERY) -> None:
-        """Pause before the next claim."""
-        await asyncio.sleep(timeout.total_seconds())
+        """Pause until there may be work, at most so long."""
+        await self._database.wait(CHANNEL, timeout=timeout)
 
     async def _release(self, leased: Leased, *, after: timedelta, uncounted: int) -> None:
         async with self._database.transaction() as tx:
@@ -120,6 +120,7 @@ class WorkQueue:
                 queries.release_work,
                 {"id": leased.id, "fence": leased.fence, "after": after, "uncounted": uncounted},
             )
+            tx.wake(CHANNEL)
 
 
 def _leased(row: dict[str, Any]) -> Leased:

@@ -86,24 +86,36 @@ ON CONFLICT (subject, stage) DO UPDATE SET
     lane = CASE WHEN excluded.lane = 'interactive' THEN 'interactive' ELSE work.lane END
 
 -- name: claim_work
--- Round robin over libraries, interactive before backfill; a slot in four goes to backfill, so that it never starves.
-WITH ready AS (
-    SELECT id, lane, row_number() OVER (PARTITION BY lane, library_id ORDER BY id) AS turn
-    FROM (
-        SELECT id, lane, library_id,
-               row_number() OVER (PARTITION BY stage, lane, library_id ORDER BY id) AS place
-        FROM work
-        WHERE stage = ANY(%(stages)s) AND not_before <= now() AND (leased_until IS NULL OR leased_until < now())
+-- Round robin over the libraries of a lane; three slots in four go to the interactive lane, by chance, so that claims of
+-- one do not starve backfill. Queues are found by jumping through the index: the cost grows with the number of
+-- libraries, not with the work that waits.
+WITH RECURSIVE queues AS (
+    (SELECT stage, lane, library_id FROM work WHERE stage = ANY(%(stages)s) ORDER BY stage, lane, library_id LIMIT 1)
+    UNION ALL
+    SELECT later.stage, later.lane, later.library_id
+    FROM queues CROSS JOIN LATERAL (
+        SELECT stage, lane, library_id FROM work
+        WHERE (stage, lane, library_id) > (queues.stage, queues.lane, queues.library_id) AND stage = ANY(%(stages)s)
+        ORDER BY stage, lane, library_id LIMIT 1
+    ) AS later
+), heads AS (
+    SELECT head.id, queues.lane,
+           row_number() OVER (PARTITION BY queues.lane, queues.library_id ORDER BY head.id) AS turn
+    FROM queues CROSS JOIN LATERAL (
+        SELECT id FROM work
+        WHERE stage = queues.stage AND lane = queues.lane AND library_id = queues.library_id
+          AND not_before <= now() AND (leased_until IS NULL OR leased_until < now())
+        ORDER BY id LIMIT 2 * %(limit)s -- some may be locked by another claim
     ) AS head
-    WHERE place <= 4 * %(limit)s
 ), ranked AS (
-    SELECT id, row_number() OVER (PARTITION BY lane ORDER BY turn, id) * CASE lane WHEN 'interactive' THEN 1 ELSE 3 END
-               AS place
-    FROM ready
+    SELECT id, (row_number() OVER (PARTITION BY lane ORDER BY turn, random()) - random())
+               * CASE lane WHEN 'interactive' THEN 1 ELSE 3 END AS place
+    FROM heads
+    ORDER BY place LIMIT 2 * %(limit)s
 ), chosen AS (
     SELECT work.id FROM work JOIN ranked USING (id)
     WHERE leased_until IS NULL OR leased_until < now()
-    ORDER BY ranked.place, work.id
+    ORDER BY ranked.place
     LIMIT %(limit)s
     FOR UPDATE OF work SKIP LOCKED
 )
