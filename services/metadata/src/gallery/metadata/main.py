@@ -1,0 +1,83 @@
+"""Composition of the metadata service."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import httpx
+from fastapi import FastAPI
+
+from gallery.events.topics import Topic
+from gallery.metadata.events import Facts
+from gallery.metadata.headers import Headers
+from gallery.metadata.http import ledger_router, people_router, photos_router
+from gallery.metadata.ledger import Ledger
+from gallery.metadata.people import People
+from gallery.metadata.photos import Photos
+from gallery.metadata.places import Places
+from gallery.metadata.ports import Jail as HeaderJail
+from gallery.metadata.settings import MetadataSettings
+from gallery.metadata.uploads import HttpUploads
+from gallery.ports.blobs import Blobs
+from gallery.ports.bus import Bus
+from gallery.runtime.background import background
+from gallery.runtime.consumer import Consumer
+from gallery.runtime.database import Database
+from gallery.runtime.http import create_app
+from gallery.runtime.jail import Jail, Limits
+
+SCHEMA = "metadata"
+PACKAGES = ("gallery.metadata",)
+SUBSCRIPTION = "metadata"
+TOPICS = (Topic.UPLOADS, Topic.ANALYSIS, Topic.SEARCH)
+# A header takes milliseconds; two children keep one slow file from holding the others up.
+CHILDREN = 2
+
+
+@asynccontextmanager
+async def running(
+    *,
+    settings: MetadataSettings,
+    database: Database,
+    blobs: Blobs,
+    bus: Bus,
+    upload: httpx.AsyncClient,
+) -> AsyncIterator[FastAPI]:
+    """Serve and consume while the block is open."""
+    async with header_jail(settings) as jail:
+        headers = Headers(blobs=blobs, jail=jail, places=Places())
+        photos = Photos(database=database, uploads=HttpUploads(upload), headers=headers)
+        people = People(database=database)
+        ledger = Ledger(database=database, stuck_after=settings.metadata_stuck_after)
+        consumer = Consumer(
+            name=SUBSCRIPTION, bus=bus, database=database, topics=TOPICS, handlers=Facts(photos).handlers()
+        )
+        app = create_app(
+            title="metadata",
+            routers=[photos_router(photos), people_router(people), ledger_router(ledger, photos, people)],
+        )
+        async with background(
+            metadata_consumer=consumer.run(),
+            metadata_reconciliation=reconcile_now_and_then(ledger, every=settings.metadata_stuck_after),
+        ):
+            yield app
+
+
+@asynccontextmanager
+async def header_jail(settings: MetadataSettings) -> AsyncIterator[HeaderJail]:
+    """Open the children that read headers."""
+    limits = Limits(
+        memory=settings.metadata_header_memory,
+        cpu=settings.metadata_header_time,
+        wall=2 * settings.metadata_header_time,
+    )
+    async with Jail(children=CHILDREN, target="gallery.metadata.header.child:describe", limits=limits) as jail:
+        yield jail
+
+
+async def reconcile_now_and_then(ledger: Ledger, *, every: timedelta) -> None:
+    """Reconcile all libraries at the start and again each time this long has passed."""
+    while True:
+        await ledger.reconcile_all()
+        await asyncio.sleep(every.total_seconds())
