@@ -95,12 +95,35 @@ class Rendering:
     picture: Picture
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Original:
+    """The bytes of a file, as far as rendering needs them.
+
+    Attributes:
+        size: Of the whole file, bytes.
+        head: The file; of a long video its first bytes.
+        tail: Of a long video its last bytes, else empty.
+    """
+
+    size: int
+    head: bytes
+    tail: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
-class PhotoToLookAt:
-    """A photo as its upload told of it."""
+class Photo:
+    """A photo as its upload told of it.
+
+    Attributes:
+        blob_key: Where the original lies.
+        sha256: Of the original, 32 bytes.
+        size: Of the original, bytes.
+        media_type: By content, such as ``image/jpeg``.
+    """
 
     id: UUID
     library_id: UUID
     blob_key: str
     sha256: bytes
+    size: int
     media_type: str

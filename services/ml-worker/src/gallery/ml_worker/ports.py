@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from gallery.ml_worker.domain import Picture, Rendering, Seen
+from gallery.ml_worker.domain import Original, Picture, Rendering, Seen
 
 
 class Looker(Protocol):
@@ -22,11 +22,11 @@ class Looker(Protocol):
 class Renderer(Protocol):
     """Decodes files that may be made to harm."""
 
-    async def render(self, content: bytes, *, media_type: str) -> Rendering:
+    async def render(self, original: Original) -> Rendering:
         """Decode once and derive everything.
 
         Raises:
             RejectedError: The file can never be shown; its code says why.
-            TransientError: The decoder died of something else: try again.
+            DecoderDiedError: The decoder ended for a reason that is not the file's: try again.
         """
         ...
