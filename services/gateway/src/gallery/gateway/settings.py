@@ -1,0 +1,23 @@
+"""What can be set for the gateway."""
+
+from pydantic import ByteSize, Field
+
+from gallery.runtime.settings import Settings
+
+
+class GatewaySettings(Settings):
+    """What the gate lets in."""
+
+    hosts: str = Field(
+        default="localhost, 127.0.0.1, ::1",
+        title="Host names",
+        description="Names by which the gallery may be addressed, separated by commas; * allows every one. "
+        "Others are refused, so that a web page cannot reach it under a name of its own.",
+    )
+    largest_question: ByteSize = Field(
+        default=ByteSize(2**20),
+        gt=0,
+        title="Largest question",
+        description="Bodies of requests above this are refused, uploads aside, which have their own limit per file.",
+        json_schema_extra={"unit": "bytes"},
+    )

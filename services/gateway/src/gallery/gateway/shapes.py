@@ -1,0 +1,243 @@
+"""Bodies of the public API, as its description shows them."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="SHA-256 in hex, lower case")]
+
+
+class Answer(BaseModel):
+    """What is answered may grow: clients pass over members that they don't know."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class Uploaded(Answer):
+    """What became of one file."""
+
+    file: str
+    status: Literal["accepted", "already_stored", "rejected"]
+    photo: UUID | None = None
+    code: str | None = Field(default=None, description="Why it was rejected, such as unsupported_type")
+    detail: str | None = None
+
+
+class UploadAnswer(Answer):
+    """In the order of the form."""
+
+    uploads: list[Uploaded]
+
+
+class Hashes(BaseModel):
+    """Files asked about before they are sent."""
+
+    sha256: list[Digest] = Field(max_length=5000)
+
+
+class Known(Answer):
+    """Photos by the hash of their original, for those that are stored."""
+
+    known: dict[str, UUID]
+
+
+class PhotoIds(BaseModel):
+    """Photos asked about."""
+
+    ids: list[UUID] = Field(max_length=5000)
+
+
+class Rejection(Answer):
+    """Why a photo could not be analysed; its original is kept."""
+
+    photo_id: UUID
+    file: str
+    code: str
+    detail: str
+
+
+class Progress(Answer):
+    """How far photos are; those that nothing is known of yet are pending."""
+
+    pending: int
+    done: int
+    failed: int
+    rejected: list[Rejection]
+
+
+class Stage(Answer):
+    """How far one stage of one photo is."""
+
+    state: Literal["pending", "done", "failed", "rejected"]
+    reason: str | None = None
+    pack: str | None = None
+    attempts: int | None = None
+    at: str | None = None
+
+
+class Face(Answer):
+    """A face; the box is [x, y, width, height] in pixels of the upright original."""
+
+    id: UUID
+    photo: UUID | None = None
+    file: str | None = None
+    box: list[float] | None = None
+    score: float | None = None
+    quality: Any = None
+    person: UUID | None = None
+    state: str
+
+
+class FacePage(Answer):
+    """A page of faces; ``next`` is the cursor of the following one."""
+
+    faces: list[Face]
+    next: str | None
+
+
+class BriefPhoto(Answer):
+    """A photo in the timeline."""
+
+    id: UUID
+    file: str
+    type: str
+    size: int
+    dimensions: list[int] | None
+    taken_at: str | None = Field(description="ISO 8601; without an offset it is the local time of the place")
+    uploaded_at: str
+
+
+class PhotoPage(Answer):
+    """A page of the timeline, newest first; ``next`` is the cursor of the following one."""
+
+    photos: list[BriefPhoto]
+    next: str | None
+
+
+class Photo(Answer):
+    """Everything known of one photo; one that was only just uploaded has less."""
+
+    id: UUID
+    file: str
+    sha256: Digest
+    type: str
+    size: int
+    uploaded_at: str
+    dimensions: list[int] | None = None
+    taken_at: str | None = None
+    offset_minutes: int | None = None
+    taken_from: str | None = None
+    camera: Any = None
+    lens: Any = None
+    exposure: Any = None
+    gps: Any = None
+    place: Any = None
+    faces: list[Any] = []
+    tags: list[Any] = []
+    text: str | None = None
+    quality: Any = None
+    hashes: Any = None
+    stages: dict[str, Stage] = {}
+
+
+class Person(Answer):
+    """Somebody who was found; ``name`` is null when nobody said who it is."""
+
+    id: UUID
+    name: str | None
+    faces: int
+    photos: int
+    cover_face: UUID | None
+
+
+class People(Answer):
+    """Everybody who was found."""
+
+    people: list[Person]
+    unassigned_faces: int
+
+
+class Name(BaseModel):
+    """What somebody is called; null takes the name away."""
+
+    name: str | None = Field(max_length=200)
+
+
+class PersonRef(Answer):
+    """A person in a photo."""
+
+    id: UUID
+    name: str | None
+
+
+class Hit(Answer):
+    """A photo that matches."""
+
+    id: UUID
+    file: str
+    taken_at: str | None
+    people: list[PersonRef]
+    tags: list[Any]
+    score: float
+
+
+class Found(Answer):
+    """A page of what matches; ``next`` is the cursor of the following one."""
+
+    photos: list[Hit]
+    total: int
+    next: str | None
+    facets: dict[str, Any]
+    took_ms: float
+
+
+class StageCounts(Answer):
+    """How many photos are in which state."""
+
+    pending: int
+    done: int
+    failed: int
+    rejected: int
+
+
+class Status(Answer):
+    """The ledger, and what is still on its way."""
+
+    photos: int
+    stages: dict[str, StageCounts]
+    consistent: bool
+
+
+class Finding(Answer):
+    """Something that is not as it should be."""
+
+    service: str
+    kind: str
+
+
+class Verification(Answer):
+    """What a full check read and found."""
+
+    objects: int
+    findings: list[Finding]
+
+
+class EffectiveSetting(Answer):
+    """A setting in force; secrets are masked."""
+
+    name: str
+    value: str
+    source: str
+
+
+class SettingsAnswer(Answer):
+    """All settings in force."""
+
+    settings: list[EffectiveSetting]
+
+
+class DeadLetters(Answer):
+    """Facts that could not be handled."""
+
+    dead_letters: list[dict[str, Any]]
