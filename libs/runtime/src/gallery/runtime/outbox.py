@@ -11,7 +11,7 @@ from google.protobuf.message import Message as Body
 from structlog.contextvars import get_contextvars
 
 from gallery.events.topics import Topic
-from gallery.runtime.database import Transaction
+from gallery.runtime.database import Database, Transaction
 from gallery.runtime.errors import PermanentError
 from gallery.runtime.ids import uuid7
 from gallery.runtime.sql import Queries
@@ -66,3 +66,12 @@ async def append(tx: Transaction, fact: Fact) -> UUID:
     )
     tx.wake(CHANNEL)
     return event_id
+
+
+async def begin_epoch_after_restore(database: Database) -> None:
+    """Start a new epoch when this database is a copy in another cluster: transaction ids have begun anew there."""
+    async with database.transaction() as tx:
+        cursor = await tx.execute(queries.current_epoch)
+        row = await cursor.fetchone()
+        if row is not None and not row["same_system"]:
+            await tx.execute(queries.begin_epoch)

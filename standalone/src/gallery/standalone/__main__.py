@@ -1,0 +1,7 @@
+"""``python -m gallery.standalone``."""
+
+import sys
+
+from gallery.standalone.main import main
+
+sys.exit(main())

@@ -1,0 +1,65 @@
+"""Run one computing role of ml-worker as a process of its own: ``python -m gallery.standalone.role analyse|people``."""
+
+import asyncio
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from gallery.ml_worker import main as ml_worker
+from gallery.ml_worker.settings import MlWorkerSettings
+from gallery.runtime.logs import configure
+from gallery.runtime.settings import load
+from gallery.standalone import parts
+from gallery.standalone.data_folder import DataFolder
+from gallery.standalone.services import KINDS
+from gallery.standalone.settings import StandaloneSettings
+
+PR_SET_PDEATHSIG = 1
+
+
+async def analyse(url: str, folder: DataFolder) -> None:
+    """Look at photos."""
+    async with parts.database(url, "ml_worker") as database:
+        await ml_worker.analyse(
+            settings=load(MlWorkerSettings, beside=KINDS), database=database, blobs=parts.blobs(folder.blobs)
+        )
+
+
+async def people(url: str, folder: DataFolder) -> None:
+    """Group faces into people."""
+    async with parts.database(url, "ml_worker") as database, parts.vectors(folder.vectors) as vectors:
+        await ml_worker.people(settings=load(MlWorkerSettings, beside=KINDS), database=database, vectors=vectors)
+
+
+ROLES: Mapping[str, Callable[[str, DataFolder], Awaitable[None]]] = {"analyse": analyse, "people": people}
+
+
+def _die_with_parent() -> None:
+    """Stop when the parent is gone: leases that nobody serves would only delay the next start."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() == 1:
+        sys.exit(0)
+
+
+async def _until_stopped(name: str) -> None:
+    settings = load(StandaloneSettings, beside=KINDS)
+    if settings.database_url is None:
+        raise SystemExit("a role works for a gallery that runs: GALLERY_DATABASE_URL is missing")
+    role = asyncio.ensure_future(ROLES[name](settings.database_url.get_secret_value(), DataFolder(settings.data)))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, role.cancel)
+    with suppress(asyncio.CancelledError):
+        await role
+
+
+def main() -> None:
+    """Run the role that the command line names until SIGTERM or the parent's death."""
+    _die_with_parent()
+    configure()
+    asyncio.run(_until_stopped(sys.argv[1]))
+
+
+if __name__ == "__main__":
+    main()
