@@ -1,0 +1,160 @@
+"""Commands that ask: who and what was found."""
+
+from typing import Any
+
+import click
+
+from gallery.cli import output
+from gallery.cli.connection import Connection, connected
+from gallery.cli.errors import UsageError
+from gallery.cli.main import Target
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+
+SHORT = 8
+"""Characters of an id in a table: its end, since the beginning of a UUIDv7 is the time."""
+
+
+@click.command()
+@as_json_option
+@click.pass_obj
+def people(target: Target, *, as_json: bool) -> None:
+    """Who was found."""
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.get("/people")
+    if as_json:
+        output.document(answer)
+        return
+    rows = [(person["id"], person["name"], person["faces"], person["photos"]) for person in answer["people"]]
+    output.table(["id", "name", "faces", "photos"], rows, empty="nobody yet")
+    output.out.print(f"{answer['unassigned_faces']} faces of nobody yet")
+
+
+@click.command()
+@as_json_option
+@click.pass_obj
+def faces(target: Target, *, as_json: bool) -> None:
+    """Every face."""
+    with connected(target.data, server=target.server) as connection:
+        found = list(connection.pages("/faces", "faces", limit=500))
+    if as_json:
+        output.document({"faces": found})
+        return
+    rows = [(face["id"], face["file"], face["state"], face["person"], f"{face['quality']:.2f}") for face in found]
+    output.table(["id", "file", "state", "person", "quality"], rows, empty="no faces")
+
+
+@click.command()
+@click.argument("face_id", metavar="ID")
+@as_json_option
+@click.pass_obj
+def face(target: Target, face_id: str, *, as_json: bool) -> None:
+    """One face, with the evidence for its assignment or why it has none."""
+    _show_one(target, f"/faces/{face_id}", as_json=as_json)
+
+
+@click.command()
+@click.argument("photo_id", metavar="ID")
+@as_json_option
+@click.pass_obj
+def photo(target: Target, photo_id: str, *, as_json: bool) -> None:
+    """Everything known of one photo."""
+    _show_one(target, f"/photos/{photo_id}", as_json=as_json)
+
+
+def _show_one(target: Target, path: str, *, as_json: bool) -> None:
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.get(path)
+    if as_json:
+        output.document(answer)
+    else:
+        output.facts(answer)
+
+
+@click.command()
+@click.argument("person")
+@click.argument("name")
+@as_json_option
+@click.pass_obj
+def name(target: Target, person: str, name: str, *, as_json: bool) -> None:
+    """Say who somebody is; PERSON is an id, the end of one, or the present name."""
+    with connected(target.data, server=target.server) as connection:
+        found = _person(connection, person)
+        answer = connection.ask("PATCH", f"/people/{found['id']}", json={"name": name})
+    if as_json:
+        output.document(answer)
+    else:
+        output.out.print(f"{name}: {found['faces']} faces in {found['photos']} photos")
+
+
+def _person(connection: Connection, wanted: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = [
+        person
+        for person in connection.get("/people")["people"]
+        if person["id"] == wanted or person["name"] == wanted or person["id"].endswith(wanted.lower())
+    ]
+    if len(found) == 1:
+        return found[0]
+    problem = "is nobody here" if not found else f"could be {len(found)} people"
+    raise UsageError(f"{wanted} {problem}: see gallery people")
+
+
+@click.command()
+@click.argument("query")
+@click.option("--limit", type=click.IntRange(1, 500), default=100, show_default=True)
+@click.option("--cursor", help="What `next` of the page before said.")
+@as_json_option
+@click.pass_obj
+def search(target: Target, query: str, *, limit: int, cursor: str | None, as_json: bool) -> None:
+    """Find photos, such as: person:anna date:2024 -tag:beach."""
+    parameters = {"q": query, "limit": limit} | ({"cursor": cursor} if cursor else {})
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.get("/search", **parameters)
+    if as_json:
+        output.document(answer)
+        return
+    rows = [(found["taken_at"], found["file"], found["id"]) for found in answer["photos"]]
+    output.table(["taken", "file", "id"], rows, empty="nothing found")
+    output.out.print(f"{len(rows)} of {answer['total']}")
+
+
+@click.command()
+@as_json_option
+@click.pass_obj
+def status(target: Target, *, as_json: bool) -> None:
+    """The ledger: per stage what is pending, done, failed, rejected."""
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.get("/status")
+    if as_json:
+        output.document(answer)
+        return
+    states = ("pending", "done", "failed", "rejected")
+    rows = [(stage, *(counts[state] for state in states)) for stage, counts in answer["stages"].items()]
+    output.out.print(f"{answer['photos']} photos, {'consistent' if answer['consistent'] else 'NOT consistent'}")
+    output.table(["stage", *states], rows, empty="no stages")
+
+
+@click.command()
+@as_json_option
+@click.pass_obj
+def packs(target: Target, *, as_json: bool) -> None:
+    """The model packs: which are described, had, and in use."""
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.get("/packs")
+    if as_json:
+        output.document(answer)
+        return
+    columns = list(answer["packs"][0]) if answer["packs"] else ["name"]
+    output.table(columns, [[pack.get(column) for column in columns] for pack in answer["packs"]], empty="no packs")
+
+
+COMMANDS = {
+    "people": people,
+    "faces": faces,
+    "face": face,
+    "photo": photo,
+    "name": name,
+    "search": search,
+    "status": status,
+    "packs": packs,
+}

@@ -1,0 +1,29 @@
+"""Errors of the command; each knows its exit code."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the command tells the shell."""
+
+    DONE = 0
+    FAILED = 1
+    REJECTED = 2
+    """Done, but some input was rejected; each file is named with its reason."""
+    USAGE = 64
+
+
+class CommandError(Exception):
+    """The command cannot go on; the sentence says what to do."""
+
+    code = ExitCode.FAILED
+
+
+class UsageError(CommandError):
+    """The command line is wrong, a mistake in a query included."""
+
+    code = ExitCode.USAGE
+
+
+class UnreachableError(CommandError):
+    """No gallery answers where one should."""

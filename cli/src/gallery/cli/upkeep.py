@@ -1,0 +1,174 @@
+"""Commands that look after a gallery."""
+
+import platform
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gallery.cli import output
+from gallery.cli.asking import as_json_option
+from gallery.cli.connection import connected
+from gallery.cli.errors import CommandError, ExitCode
+from gallery.cli.main import Target
+
+LEAST_FREE_BYTES = 2 * 2**30
+"""Below this an import of a few hundred photos fills the disk."""
+
+
+@click.command()
+@as_json_option
+@click.pass_obj
+def settings(target: Target, *, as_json: bool) -> None:
+    """The effective settings, each with its source; secrets masked."""
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.get("/settings")
+    if as_json:
+        output.document(answer)
+        return
+    rows = [(one["name"], one["value"], one["unit"], one["source"]) for one in answer["settings"]]
+    output.table(["name", "value", "unit", "source"], rows, empty="no settings")
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Facts that could not be handled: list, show, replay."""
+
+
+@dead_letters.command("list")
+@as_json_option
+@click.pass_obj
+def list_letters(target: Target, *, as_json: bool) -> None:
+    """The oldest first."""
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.get("/dead-letters")
+    if as_json:
+        output.document(answer)
+        return
+    rows = [(one["id"], one["service"], one["type"], one["state"], one["cause"]) for one in answer["dead_letters"]]
+    output.table(["id", "service", "type", "state", "cause"], rows, empty="no dead letters")
+
+
+@dead_letters.command("show")
+@click.argument("letter_id", metavar="ID")
+@as_json_option
+@click.pass_obj
+def show_letter(target: Target, letter_id: str, *, as_json: bool) -> None:
+    """One of them, with its cause."""
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.get(f"/dead-letters/{letter_id}")
+    if as_json:
+        output.document(answer)
+    else:
+        output.facts(answer)
+
+
+@dead_letters.command("replay")
+@click.argument("letter_id", metavar="ID")
+@as_json_option
+@click.pass_obj
+def replay_letter(target: Target, letter_id: str, *, as_json: bool) -> None:
+    """Handle it again, with all that waits behind it."""
+    _act(target, f"/dead-letters/{letter_id}/replay", as_json=as_json)
+
+
+@click.group()
+def events() -> None:
+    """The facts that services tell one another."""
+
+
+@events.command()
+@as_json_option
+@click.pass_obj
+def resync(target: Target, *, as_json: bool) -> None:
+    """Have the owners say their current facts again; what was missed is caught up with."""
+    _act(target, "/events/resync", as_json=as_json)
+
+
+def _act(target: Target, path: str, *, as_json: bool) -> None:
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.ask("POST", path)
+    if as_json:
+        output.document(answer)
+    else:
+        output.facts(answer)
+
+
+@click.command()
+@as_json_option
+@click.pass_obj
+def verify(target: Target, *, as_json: bool) -> None:
+    """Compare every object with its checksum and its row, both ways."""
+    with connected(target.data, server=target.server) as connection:
+        answer = connection.ask("POST", "/verify", timeout=None)
+    if as_json:
+        output.document(answer)
+    else:
+        rows = [tuple(finding.values()) for finding in answer["findings"]]
+        output.table(["finding", "photo", "key"], rows, empty=f"{answer['objects']} objects, nothing amiss")
+    raise click.exceptions.Exit(ExitCode.FAILED if answer["findings"] else ExitCode.DONE)
+
+
+@click.command()
+@as_json_option
+@click.pass_obj
+def doctor(target: Target, *, as_json: bool) -> None:
+    """Look at the machine and the gallery, and say what to do about each finding."""
+    checks = [_python(), _space(target.data), *_gallery(target)]
+    if as_json:
+        output.document({"checks": checks})
+    else:
+        rows = [("ok" if check["ok"] else "!!", check["check"], check["found"], check["advice"]) for check in checks]
+        output.table(["", "check", "found", "what to do"], rows, empty="")
+    raise click.exceptions.Exit(ExitCode.DONE if all(check["ok"] for check in checks) else ExitCode.FAILED)
+
+
+def _check(name: str, found: str, *, ok: bool, advice: str) -> dict[str, Any]:
+    return {"check": name, "ok": ok, "found": found, "advice": "" if ok else advice}
+
+
+def _python() -> dict[str, Any]:
+    ok = sys.version_info >= (3, 11)
+    return _check("python", platform.python_version(), ok=ok, advice="install Python 3.11 or newer, then make setup")
+
+
+def _space(data: Path) -> dict[str, Any]:
+    existing = next(folder for folder in (data, *data.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    return _check(
+        "disk",
+        f"{free / 2**30:.1f} GiB free at {existing}",
+        ok=free >= LEAST_FREE_BYTES,
+        advice="make room, or move the data folder",
+    )
+
+
+def _gallery(target: Target) -> list[dict[str, Any]]:
+    try:
+        with connected(target.data, server=target.server) as connection:
+            status = connection.get("/status")
+            letters = connection.get("/dead-letters")["dead_letters"]
+    except CommandError as error:
+        return [_check("gallery", "does not answer", ok=False, advice=str(error))]
+    missing = status.get("without_pack", [])
+    return [
+        _check("gallery", f"{status['photos']} photos", ok=status["consistent"], advice="run gallery events resync"),
+        _check("dead letters", str(len(letters)), ok=not letters, advice="see gallery dead-letters list"),
+        _check(
+            "packs",
+            f"without a pack: {', '.join(missing)}" if missing else "every stage has one",
+            ok=True,
+            advice="",
+        ),
+    ]
+
+
+COMMANDS = {
+    "settings": settings,
+    "dead-letters": dead_letters,
+    "events": events,
+    "verify": verify,
+    "doctor": doctor,
+}
