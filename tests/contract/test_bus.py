@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 import pytest_asyncio
+from support.messages import LIBRARY, photo_changed
 
 from gallery.adapters.memory_bus import MemoryBus
 from gallery.adapters.postgres_bus import PostgresBus
@@ -19,7 +20,6 @@ from gallery.runtime import partitions
 from gallery.runtime.database import Database
 from gallery.runtime.migrations import migrate
 from gallery.runtime.outbox import Fact, append
-from support.messages import LIBRARY, photo_changed
 
 SOON = timedelta(seconds=5)
 AT_ONCE = timedelta(milliseconds=50)

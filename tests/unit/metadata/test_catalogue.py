@@ -12,12 +12,12 @@ import piexif
 import pytest
 import pytest_asyncio
 from PIL import Image
+from support.metadata import LIBRARY, Service, analysed, indexed, metadata_service, proposed
+from support.postgres import database_url, postgres_server  # noqa: F401 - fixtures
 
 from gallery.metadata.errors import NameTakenError, NameUnfitError, OriginalUnknownError, PersonUnknownError
 from gallery.ports.bus import Message
 from gallery.runtime.ids import uuid7
-from support.metadata import LIBRARY, Service, analysed, indexed, metadata_service, proposed
-from support.postgres import database_url, postgres_server  # noqa: F401 - fixtures
 
 ALL_DONE = dict.fromkeys(["rendered", "faces", "tags", "text", "people"], "done")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from support.messages import photo_changed
+from support.waiting import eventually
 
 from gallery.adapters.memory_bus import MemoryBus
 from gallery.events.topics import Topic
@@ -20,8 +22,6 @@ from gallery.runtime.database import Database
 from gallery.runtime.errors import PermanentError, TransientError
 from gallery.runtime.migrations import migrate
 from gallery.runtime.retry import RetryPolicy
-from support.messages import photo_changed
-from support.waiting import eventually
 
 QUICK = RetryPolicy(first_pause=timedelta(milliseconds=1), longest_pause=timedelta(milliseconds=2))
 

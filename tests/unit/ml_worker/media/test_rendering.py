@@ -11,12 +11,12 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from support.pictures import distance, quarters, render, saved, shown
 
 from gallery.ml_worker.errors import RejectedError
 from gallery.ml_worker.media.decoding import decode
 from gallery.ml_worker.media.orientation import orientation
 from gallery.ml_worker.media.source import PixelBudget
-from support.pictures import distance, quarters, render, saved, shown
 
 REFERENCE = saved(quarters(), "JPEG", quality=95)
 SAME = 6.0
