@@ -80,4 +80,4 @@ def search_index(url: str) -> AbstractAsyncContextManager[PostgresSearchIndex]:
 
 def vectors(folder: Path) -> AbstractAsyncContextManager[QdrantEdgeVectors]:
     """Open the vector index; it lives in a child process of its own."""
-    return QdrantEdgeVectors.open(folder)
+    return QdrantEdgeVectors(folder)

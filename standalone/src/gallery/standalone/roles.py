@@ -64,7 +64,7 @@ class Role:
             self.name,
             env={**os.environ, **self._environment},
             stdin=asyncio.subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C at the terminal reaches the parent only, which then stops its roles in order
+            start_new_session=True,  # Ctrl-C reaches the parent only, which then stops its roles in order
         )
 
     async def _stop(self) -> None:
