@@ -97,15 +97,17 @@ class _Call:
     async def _next(self) -> Message:
         message = await self._sent.get()
         self._room.release()
+        if self._upload_error is not None:
+            raise self._upload_error  # whatever the app makes of half a request is no answer to it
         if message is not None:
             return message
-        if self._upload_error is not None:
-            raise self._upload_error
         raise httpx.RemoteProtocolError("the service ended without a whole answer", request=self._request)
 
     async def _run(self, app: ASGIApp) -> None:
         try:
             await app(_scope(self._request), self._receive, self._send)
+        except asyncio.CancelledError:
+            return  # by `stop`; kept in the task, it would keep the app's frames and open generators
         except Exception as error:  # noqa: BLE001 - to the caller this is a broken connection
             log.warning("an app failed while answering", error=type(error).__name__)
         finally:

@@ -1,5 +1,6 @@
 """Typed settings from one TOML file and the environment, and where each value came from."""
 
+import contextlib
 import difflib
 import os
 import tomllib
@@ -9,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import PrivateAttr, SecretStr
+from pydantic import PrivateAttr, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 PREFIX = "GALLERY_"
@@ -38,6 +39,16 @@ class Settings(BaseSettings):
         for name, field in cls.model_fields.items():
             if not (field.title and field.description):
                 raise TypeError(f"{cls.__name__}.{name} needs a title and a description")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any, info: ValidationInfo) -> Any:
+        """Read "7.5" as seconds, which pydantic only does for numbers; the environment has no numbers."""
+        field = cls.model_fields.get(info.field_name or "")
+        if isinstance(value, str) and field is not None and field.annotation is timedelta:
+            with contextlib.suppress(ValueError):
+                return float(value)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
