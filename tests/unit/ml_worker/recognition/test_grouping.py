@@ -33,7 +33,7 @@ def libraries(draw: st.DrawFn) -> list[GroupingFace]:
     for number in range(draw(st.integers(1, 40))):
         who = int(random.integers(len(centres)))
         named = f"person {who}" if random.random() < 0.15 else ""
-        vector = centres[who] + random.normal(scale=draw(st.sampled_from([0.2, 0.8])), size=8)
+        vector = centres[who] + random.normal(scale=draw(st.sampled_from([0.0, 0.2, 0.8])), size=8)
         faces.append(face(number, photo=str(random.integers(12)), person=named, vector=vector.tolist()))
     return faces
 

@@ -16,6 +16,10 @@ from gallery.ports.vectors import Vector
 BLOCK = 2048
 """Rows of the similarity matrix that are in memory at a time."""
 
+LIFT = 1.0
+"""Added to every distance but those between faces that people said are one: these merge before anything else can come
+between them, the very same picture included. It moves all averages alike, so nothing else changes."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupingFace:
@@ -96,18 +100,18 @@ def _linked(faces: Sequence[GroupingFace], members: NDArray[np.intp], *, togethe
     from scipy.spatial.distance import squareform
 
     tree = linkage(squareform(_distances([faces[index] for index in members]), checks=False), "average")
-    labels = fcluster(tree, 1 - together, "distance")
+    labels = fcluster(tree, LIFT + 1 - together, "distance")
     return [members[labels == label].tolist() for label in np.unique(labels)]
 
 
 def _distances(faces: Sequence[GroupingFace]) -> NDArray[np.float64]:
-    """1 - cosine; nothing between faces that people said are one; beyond reach between those that cannot be.
+    """1 - cosine, lifted; nothing between faces that people said are one; beyond reach between those that cannot be.
 
     Beyond reach is finite, since linkage averages it, and so large that one such pair among all pairs of these faces
     keeps their average above any threshold.
     """
     vectors = np.stack([face.vector for face in faces]).astype(np.float64)
-    distances = np.maximum(1 - vectors @ vectors.T, 0)
+    distances = LIFT + np.maximum(1 - vectors @ vectors.T, 0)
     photos, people = _codes([face.photo for face in faces]), _codes([face.person for face in faces])
     named = np.array([bool(face.person) for face in faces])
     both = named[:, None] & named[None]
