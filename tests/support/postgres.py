@@ -21,6 +21,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     async def serve(folder: Path) -> None:
         async with EmbeddedPostgres.running(folder) as server:
+            async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
+                await connection.execute("ALTER SYSTEM SET fsync = off")  # nobody pulls the plug on a test
+                await connection.execute("SELECT pg_reload_conf()")
             started.append(server.url)
             ready.set()
             await asyncio.to_thread(stop.wait)

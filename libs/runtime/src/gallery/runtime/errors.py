@@ -31,3 +31,19 @@ class ConsumerStoppedError(GalleryError):
 
 class LeaseLostError(GalleryError):
     """The lease ran out and the work is another's: drop the results, the transaction must not commit."""
+
+
+class DatabaseError(GalleryError):
+    """The embedded database cannot be had; the sentence says what to do."""
+
+
+class DatabaseInUseError(DatabaseError):
+    """Another server runs on this folder."""
+
+
+class DatabaseCorruptError(DatabaseError):
+    """The folder is not a database that this version can open."""
+
+
+class DatabaseNoSpaceError(DatabaseError):
+    """There is no room; nothing of what is there was harmed."""
