@@ -29,7 +29,7 @@ def behave(header: dict[str, Any], blobs: list[memoryview]) -> tuple[dict[str, A
             return misbehave(other, header)
 
 
-def misbehave(  # noqa: C901 - a list of crimes
+def misbehave(  # noqa: C901, PLR0912 - a list of crimes
     what: str, header: dict[str, Any]
 ) -> tuple[dict[str, Any], list[bytes]]:
     """Break one rule."""
@@ -37,6 +37,12 @@ def misbehave(  # noqa: C901 - a list of crimes
         case "memory":
             hoard = [bytearray(50 << 20) for _ in range(1000)]
             return {"got": len(hoard)}, []
+        case "memory of a library":
+            raise RuntimeError("OpenCV(5.0.0) error: (-4:Insufficient memory) Failed to allocate 8000000000 bytes")
+        case "work":
+            end = time.process_time() + float(header["seconds"])
+            while time.process_time() < end:
+                pass
         case "spin":
             while True:
                 pass

@@ -124,7 +124,7 @@ async def test_a_body_is_counted(client: httpx.AsyncClient) -> None:
 
 async def test_a_reader_that_stops_stops_the_app(client: httpx.AsyncClient) -> None:
     async with client.stream("GET", "/endless") as answer:
-        await anext(answer.aiter_bytes())
+        assert (await anext(answer.aiter_bytes()))[:1] == b"x"
     await asyncio.wait_for(seen["ended"].wait(), 5)
 
 

@@ -25,6 +25,8 @@ Target = Callable[[dict[str, Any], list[memoryview]], tuple[dict[str, Any], Sequ
 OUT_OF_MEMORY = 86
 """Exit status that tells the parent why; no interpreter or library uses it."""
 
+# How C++ libraries, OpenCV and the system say it.
+_NO_MEMORY = ("bad_alloc", "Insufficient memory", "Cannot allocate memory")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -82,9 +84,10 @@ def _answer(
         answer, answer_blobs = function(header, blobs)
     except ChildRefusal as refusal:
         return {"refused": {"code": refusal.code, "detail": refusal.detail}}, ()
-    except MemoryError:
-        raise
-    except Exception as error:  # noqa: BLE001 - a fault of the function; the parent raises it
+    except Exception as error:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+            raise MemoryError from error
+        # A fault of the function; the parent raises it.
         return {"failed": "".join(traceback.format_exception(error, limit=-3))}, ()
     return {"done": answer}, answer_blobs
 

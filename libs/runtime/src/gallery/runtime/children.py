@@ -38,6 +38,8 @@ Reason = Literal["killed", "memory", "cpu", "exit"]
 _START = timedelta(seconds=60)
 # A child closes its files when its socket closes; one that does not is killed.
 _STOP = timedelta(seconds=5)
+# One that sends nonsense may be dying, which says why, or hostile.
+_REMORSE = timedelta(milliseconds=500)
 _FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 
 
@@ -189,16 +191,16 @@ class Child:
             frame = None
         except FrameError as error:
             self._socket.shutdown(socket.SHUT_RDWR)
-            raise self._died(str(error)) from error
+            raise self._died(str(error), patience=_REMORSE) from error
         if frame is None:
             raise self._died("it closed its socket")
         return frame
 
-    def _died(self, detail: str) -> ChildDiedError:
-        """Find out why it ended."""
+    def _died(self, detail: str, *, patience: timedelta = _STOP) -> ChildDiedError:
+        """Find out why it ended; end it if it has not."""
         assert self._process is not None  # noqa: S101 - started
         try:
-            status = self._process.wait(_STOP.total_seconds())
+            status = self._process.wait(patience.total_seconds())
         except subprocess.TimeoutExpired:
             self._kill()
             return ChildDiedError("exit", f"{detail}, and went on")

@@ -5,6 +5,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from gallery.runtime.logs import get_logger
+
+log = get_logger(__name__)
+
 Ready = Callable[[], Awaitable[Mapping[str, bool]]]
 
 
@@ -36,5 +40,6 @@ async def _ask(ready: Ready | None) -> Mapping[str, bool]:
         return {}
     try:
         return await ready()
-    except Exception:  # noqa: BLE001 - whatever keeps the answer from coming, we are not ready
+    except Exception:
+        log.warning("readiness check failed", exc_info=True)
         return {"check": False}

@@ -59,4 +59,5 @@ def _rendering(*, json: bool) -> list[Processor]:
     """The last steps: exceptions as one field of the JSON object, or readable below the line."""
     if json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    return [structlog.dev.ConsoleRenderer()]
+    # Not the default, which prints local variables where `rich` is installed: they hold what people gave us.
+    return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]

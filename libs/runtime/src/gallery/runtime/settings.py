@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import PrivateAttr, SecretStr, ValidationInfo, field_validator
+from pydantic import ByteSize, PrivateAttr, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 PREFIX = "GALLERY_"
@@ -24,8 +24,9 @@ class SettingsError(Exception):
 class Settings(BaseSettings):
     """Base of every process's settings: frozen, each field with a title and a description.
 
-    A number's unit stands in ``json_schema_extra={"unit": "bytes"}``; a ``timedelta`` is given in seconds or as ISO
-    8601 (``PT5M``). In the environment a field is ``GALLERY_`` and its name in capitals.
+    A ``timedelta`` is given in seconds or as ISO 8601 (``PT5M``), a ``ByteSize`` in bytes or as ``8GiB``; any other
+    number's unit stands in ``json_schema_extra={"unit": "pixels"}``. In the environment a field is ``GALLERY_`` and its
+    name in capitals.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_nested_delimiter="__")
@@ -172,4 +173,6 @@ def _shown(value: Any) -> str:
 def _unit(value: Any, extra: Any) -> str:
     if isinstance(extra, dict) and "unit" in extra:
         return str(extra["unit"])
+    if isinstance(value, ByteSize):
+        return "bytes"
     return "seconds" if isinstance(value, timedelta) else ""
