@@ -10,6 +10,7 @@ import argparse
 import hashlib
 from collections import Counter
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ import numpy as np
 from gallery.ml_worker.faces.quality import LEAST_SHARPNESS, LEAST_SIZE
 from gallery.ml_worker.packs import FacePack, Shelf, read_packs
 from gallery.ml_worker.people.grouping import GroupingFace, group
+from gallery.ml_worker.people.matching import Known, Newcomer, Rules, match
 from gallery.ml_worker.recognition import load_faces
 
 BATCH = 16
@@ -65,6 +67,35 @@ def grouped(data: dict[str, np.ndarray], ignored: np.ndarray, *, threshold: floa
     return answer
 
 
+def arrived(data: dict[str, np.ndarray], ignored: np.ndarray, rules: Rules, *, photos: int) -> list[str]:
+    """The provisional answer after all photos came in one by one, in a fixed random order."""
+    person: dict[int, UUID | None] = {}
+    answer = [f"alone {photo}" for photo in range(photos)]
+    for photo in np.random.default_rng(20261121).permutation(photos):
+        rows = np.flatnonzero((data["photo"] == photo) & ~ignored)
+        seen = np.array(list(person), int)
+        newcomers = []
+        for row in rows:
+            similar = data["vector"][seen] @ data["vector"][row] if len(seen) else np.empty(0)
+            near = [(seen[index], float(similar[index])) for index in np.argsort(-similar)[:48]]
+            known = [(Known(UUID(int=int(r)), UUID(int=int(data["photo"][r])), person[int(r)]), s) for r, s in near]
+            newcomers.append(Newcomer(UUID(int=int(row)), known))
+        for proposal in match(newcomers, photo_id=UUID(int=int(photo)), rules=rules, new_person=uuid4):
+            person[proposal.face_id.int] = proposal.person_id
+    for row, who in person.items():
+        if who is not None and data["central"][row]:
+            answer[data["photo"][row]] = str(who)
+    return answer
+
+
+def show(groups: list[str], people: list[str]) -> None:
+    for half in ("choose", "show"):
+        mine = [index for index, person in enumerate(people) if half_of(person) == half]
+        precision, recall, f = b_cubed([groups[index] for index in mine], [people[index] for index in mine])
+        print(f"   {half} P {precision:6.2f} R {recall:6.2f} F {f:6.2f}", end="")
+    print()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pack")
@@ -90,13 +121,14 @@ def report(pack: FacePack, data: dict[str, np.ndarray], people: list[str]) -> No
     print("sharpness percentiles 1, 5, 50:", np.percentile(data["sharpness"], [1, 5, 50]).round(4))
     together = pack.thresholds.together
     for threshold in sorted({round(together + (1 - together) * step / 40, 4) for step in range(-6, 9)}):
-        groups = grouped(data, ignored, threshold=threshold, photos=len(people))
         print(f"{threshold:.4f}", end="")
-        for half in ("choose", "show"):
-            mine = [index for index, person in enumerate(people) if half_of(person) == half]
-            figures = b_cubed([groups[index] for index in mine], [people[index] for index in mine])
-            print(f"   {half} P {figures[0]:6.2f} R {figures[1]:6.2f} F {figures[2]:6.2f}", end="")
-        print()
+        show(grouped(data, ignored, threshold=threshold, photos=len(people)), people)
+    print("provisional, one photo after the other: least similarity and margin")
+    step = (1 - together) / 40
+    for least in (together, together + 2 * step, pack.thresholds.match, together + 6 * step):
+        for margin in (0.0, pack.thresholds.margin):
+            print(f"{least:.4f} {margin:.3f}", end="")
+            show(arrived(data, ignored, Rules(least, margin, measured=True), photos=len(people)), people)
 
 
 if __name__ == "__main__":
