@@ -69,9 +69,6 @@ async def append(tx: Transaction, fact: Fact) -> UUID:
 
 
 async def begin_epoch_after_restore(database: Database) -> None:
-    """Start a new epoch when this database is a copy in another cluster: transaction ids have begun anew there."""
+    """Start a new epoch when this database is a restored copy: transaction ids have begun anew."""
     async with database.transaction() as tx:
-        cursor = await tx.execute(queries.current_epoch)
-        row = await cursor.fetchone()
-        if row is not None and not row["same_system"]:
-            await tx.execute(queries.begin_epoch)
+        await tx.execute(queries.begin_epoch_after_restore)

@@ -70,13 +70,13 @@ SELECT FROM dead_letters WHERE subscription = %(subscription)s AND replay_id = %
 -- name: forget_dead_letter
 DELETE FROM dead_letters WHERE subscription = %(subscription)s AND replay_id = %(replay_id)s
 
--- name: current_epoch
-SELECT epoch, system_identifier = (SELECT system_identifier FROM pg_control_system()) AS same_system
-FROM epochs ORDER BY epoch DESC LIMIT 1
-
--- name: begin_epoch
+-- name: begin_epoch_after_restore
+-- Another cluster than last time, or facts from transactions that are still to come.
 INSERT INTO epochs (epoch, system_identifier)
-SELECT (SELECT max(epoch) + 1 FROM epochs), system_identifier FROM pg_control_system()
+SELECT last.epoch + 1, here.system_identifier
+FROM pg_control_system() AS here, (SELECT epoch, system_identifier FROM epochs ORDER BY epoch DESC LIMIT 1) AS last
+WHERE here.system_identifier <> last.system_identifier
+   OR EXISTS (SELECT FROM outbox WHERE epoch = last.epoch AND xid >= pg_snapshot_xmax(pg_current_snapshot()))
 
 -- name: add_work
 -- Asked for again while somebody works on it: the row outlives that lease.
