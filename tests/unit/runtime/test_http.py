@@ -244,13 +244,16 @@ async def test_serving_ends_when_cancelled_and_frees_the_port() -> None:
 
 async def test_serving_on_a_unix_socket_that_is_ours_alone(tmp_path: Path) -> None:
     path = tmp_path / "gallery.sock"
-    socket.socket(socket.AF_UNIX).close()
-    path.touch()
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(path))
     app = create_app(title="Test", routers=[router])
     transport = httpx.AsyncHTTPTransport(uds=str(path))
     async with background(web=serve(app, listener=listen(uds=path))), httpx.AsyncClient(transport=transport) as client:
         assert (await client.get("http://gallery/content")).content == CONTENT
         assert path.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(OSError, match="another process serves"):
+            listen(uds=path)
+    listen(uds=path).close()
 
 
 async def test_background_work_that_fails_ends_the_block_with_its_error() -> None:

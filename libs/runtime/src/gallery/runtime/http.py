@@ -1,6 +1,7 @@
 """How every HTTP app of ours behaves: problem documents, request ids, health, and a server that stops when told."""
 
 import asyncio
+import errno
 import re
 import socket
 from collections.abc import Iterator, Sequence
@@ -151,7 +152,7 @@ def listen(*, host: str = "127.0.0.1", port: int = 0, uds: Path | None = None) -
     Args:
         host: Address to bind; loopback by default.
         port: 0 picks a free one.
-        uds: Path of a Unix socket instead; one that is left over there is replaced.
+        uds: Path of a Unix socket instead, for this user only; one that a dead process left there is replaced.
 
     Raises:
         OSError: In use, or not ours to bind.
@@ -159,12 +160,23 @@ def listen(*, host: str = "127.0.0.1", port: int = 0, uds: Path | None = None) -
     if uds is None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
-    uds.unlink(missing_ok=True)
+    _clear(uds)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(uds))
     uds.chmod(0o600)
     listener.listen(2048)
     return listener
+
+
+def _clear(uds: Path) -> None:
+    """Remove a socket that nobody listens on any more; a process that was killed leaves one."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(uds))
+        except (FileNotFoundError, ConnectionRefusedError):
+            uds.unlink(missing_ok=True)
+        else:
+            raise OSError(errno.EADDRINUSE, "another process serves on this socket", str(uds))
 
 
 async def serve(

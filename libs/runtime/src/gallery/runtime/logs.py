@@ -50,7 +50,7 @@ def configure(*, json: bool | None = None, level: str = "INFO") -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    # One line per request of ours says more than httpx's, which shows whole addresses.
+    # Their lines show whole addresses, search words included.
     for chatty in ("httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
