@@ -16,7 +16,7 @@ from gallery.runtime import partitions
 from gallery.runtime.asgi_transport import AsgiTransport
 from gallery.runtime.background import background
 from gallery.runtime.http import forward_request_id
-from gallery.runtime.settings import Settings, load
+from gallery.runtime.settings import Settings, describe, load
 from gallery.search import main as search
 from gallery.search.settings import SearchSettings
 from gallery.standalone import parts
@@ -102,6 +102,7 @@ async def gallery(url: str, folder: DataFolder) -> AsyncIterator[FastAPI]:
                 "search": to_search,
             },
             data=folder.root,
+            effective_settings=[setting for kind in KINDS for setting in describe(load(kind, beside=KINDS))],
         ) as app,
         background(
             upload=partitions.keep_renewing(upload_database),
