@@ -48,7 +48,7 @@ test: .venv/test.done ## run every test that needs no outside server
 check: .venv/test.done ## style, types, layers, contracts, and drift of everything generated
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy libs services standalone cli tests bench requirements
+	$(BIN)/mypy libs services standalone cli
 	$(BIN)/lint-imports --no-cache
 	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" buf lint
 	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" buf breaking --against released.binpb

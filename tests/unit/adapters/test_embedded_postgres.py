@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support import owner
+from support.waiting import eventually
 
 from gallery.adapters.embedded_postgres import (
     DatabaseCorruptError,
@@ -19,8 +21,6 @@ from gallery.adapters.embedded_postgres import (
     EmbeddedPostgres,
 )
 from gallery.adapters.postgres_files import running_pid
-from support import owner
-from support.waiting import eventually
 
 
 async def run(url: str, statement: str) -> list[tuple[object, ...]]:

@@ -107,7 +107,7 @@ async def test_secrets_of_the_environment_stay_here(child: Child, monkeypatch: p
 async def test_the_command_line_names_the_target(child: Child) -> None:
     header, _ = await child.request({"do": "pid"}, timeout=SOON)
     listing = subprocess.run(  # noqa: ASYNC221 - a test may wait
-        ["ps", "-o", "args=", "-p", str(header["pid"])], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-o", "args=", "-p", str(header["pid"])], capture_output=True, text=True, check=True
     )
     assert "gallery.runtime.child support.inmates:behave" in listing.stdout
 
