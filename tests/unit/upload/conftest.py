@@ -8,6 +8,7 @@ import pytest_asyncio
 import skimage.data
 
 from gallery.ports.blobs import BlobMismatchError, BlobNotFoundError, BlobStoreFullError, StoredBlob
+from gallery.runtime import partitions
 from gallery.runtime.database import Database
 from gallery.runtime.migrations import migrate
 
@@ -69,4 +70,5 @@ def photo() -> bytes:
 async def database(database_url: str) -> AsyncIterator[Database]:
     await migrate(database_url, schema="upload", packages=["gallery.upload"])
     async with Database.open(database_url, schema="upload") as opened:
+        await partitions.renew(opened)
         yield opened

@@ -8,7 +8,6 @@ from datetime import timedelta
 from fastapi import FastAPI
 
 from gallery.ports.blobs import Blobs
-from gallery.runtime import partitions
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.http import create_app
@@ -34,11 +33,9 @@ async def running(*, settings: UploadSettings, database: Database, blobs: Blobs)
             await connection.execute("SELECT")
         return {"database": True}
 
-    await partitions.renew(database)
     await sweeper.sweep()
     async with background(
         alive=intents.hold(),
-        partitions=partitions.keep_renewing(database),
         sweep=_sweep(sweeper, every=settings.sweep_every),
     ):
         routes = create_router(uploads=uploads, originals=originals, blobs=blobs)
