@@ -23,7 +23,7 @@ from gallery.runtime import partitions
 from gallery.runtime.consumer import Delivery
 from gallery.runtime.database import Database
 from gallery.runtime.ids import uuid7
-from gallery.runtime.leases import Job, Lane, WorkQueue
+from gallery.runtime.leases import Job, Lane, Leased, LeaseLostError, WorkQueue
 from gallery.runtime.migrations import migrate
 
 PACKS = read_packs(Path(__file__).resolve().parents[4] / "packs")
@@ -203,7 +203,6 @@ async def test_who_lost_the_lease_writes_nothing(album: Album) -> None:
     (mine,) = await queue.claim(stages=["people"], limit=1, lease=timedelta(0))
     (theirs,) = await queue.claim(stages=["people"], limit=1, lease=timedelta(minutes=1))
     assert theirs.fence > mine.fence
-    from gallery.runtime.leases import LeaseLostError
 
     with pytest.raises(LeaseLostError):
         await album.role._proposing.match_new(mine)
@@ -237,3 +236,36 @@ async def test_everything_is_said_again_under_its_revision(album: Album) -> None
     assert explained is not None
     assert (explained["rule"], len(explained["examples"])) == ("average_linkage", 1)
     assert await store.explanation(LIBRARY, uuid4()) is None
+
+
+async def test_a_lease_is_lengthened_while_somebody_works_under_it(
+    album: Album, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await album.add(0)
+    monkeypatch.setattr("gallery.ml_worker.people.role.LEASE", timedelta(milliseconds=200))
+    untils: list[datetime] = []
+
+    async def slow(_leased: Leased) -> None:
+        while len(set(untils)) < 3:
+            untils.append((await album.rows("SELECT leased_until FROM work"))[0]["leased_until"])
+
+    monkeypatch.setattr(album.role, "_work", slow)
+    assert await album.role.step()
+    assert untils[-1] > untils[0]
+
+
+async def test_work_that_fails_comes_again(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
+    (anna,) = await album.add(0)
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ConnectionError("the index is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(album.vectors, "search", broken)
+        assert await album.role.step()
+    assert await album.rows("SELECT FROM proposals") == []
+    async with album.database.transaction() as tx:
+        await tx.execute("UPDATE work SET not_before = now()")
+    await album.settle()
+    assert await album.person(anna) is None
+    assert len(await album.rows("SELECT FROM proposals")) == 1

@@ -235,6 +235,36 @@ class FaceChoice:
     notice: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class PacksInUse:
+    """What one process works with.
+
+    Attributes:
+        faces: The face pack.
+        tags: The tag pack, None when there is none.
+        shelf: Where their weights lie.
+        notice: One line for the user when the face pack is not the best there could be.
+    """
+
+    faces: FacePack
+    tags: TagPack | None
+    shelf: Shelf
+    notice: str
+
+
+def packs_in_use(
+    folder: Path, places: Sequence[Path], *, faces: str = AUTO, tags: str = AUTO, accepted: Collection[str] = ()
+) -> PacksInUse:
+    """Read the pack files of ``folder`` and choose; weights are looked for in ``places``, the first one first.
+
+    Raises:
+        PackError: A pack asked for by name cannot be had.
+    """
+    packs, shelf = read_packs(folder), Shelf(places)
+    choice = choose_faces(packs, shelf, wanted=faces, accepted=accepted)
+    return PacksInUse(choice.pack, choose_tags(packs, shelf, wanted=tags, accepted=accepted), shelf, choice.notice)
+
+
 def choose_faces(
     packs: Mapping[str, FacePack | TagPack], shelf: Shelf, *, wanted: str, accepted: Collection[str]
 ) -> FaceChoice:

@@ -4,10 +4,13 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
+import psycopg
+
 from gallery.ml_worker.packs import FacePack
 from gallery.ml_worker.people.proposing import LEASE, Proposing
-from gallery.ml_worker.people.store import PeopleStore
+from gallery.ml_worker.people.store import PeopleStore, hold
 from gallery.ports.vectors import Vectors
+from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.leases import Job, Lane, Leased, LeaseLostError, WorkQueue
 from gallery.runtime.logs import get_logger
@@ -18,7 +21,12 @@ STAGE = "people"
 BEFORE = "analyse"
 """While work of this stage is left in a library, more faces are coming and a grouping would be done in vain."""
 
-AFTER_FAILURE = timedelta(seconds=5)
+AFTER_FAILURE = timedelta(seconds=1)
+"""Times the number of attempts, but never longer than ``AT_MOST``."""
+
+AT_MOST = timedelta(minutes=1)
+
+WHILE_AWAY = timedelta(seconds=1)
 
 
 class PeopleRole:
@@ -32,10 +40,14 @@ class PeopleRole:
         self._proposing = Proposing(database=database, vectors=vectors, queue=self._queue, pack=pack)
 
     async def run(self) -> None:
-        """Work for ever."""
+        """Work for ever, whatever goes away and comes back."""
         while True:
-            if not await self.step():
-                await self._queue.wait()
+            try:
+                if not await self.step():
+                    await self._queue.wait()
+            except psycopg.OperationalError:
+                log.warning("the database is away, trying again")
+                await asyncio.sleep(WHILE_AWAY.total_seconds())
 
     async def step(self) -> bool:
         """Take one slice of one library's work; false when there was none."""
@@ -44,16 +56,24 @@ class PeopleRole:
             return await self._ask_for_groupings()
         leased = claimed[0]
         try:
-            await self._work(leased)
-        except LeaseLostError:
-            log.warning("people work was taken over", library_id=str(leased.job.library_id))
+            async with background(lease=self._keep(leased)):
+                await self._work(leased)
         except asyncio.CancelledError:
             await asyncio.shield(self._queue.give_back(leased))
             raise
+        except LeaseLostError:
+            log.warning("people work was taken over", library_id=str(leased.job.library_id))
         except Exception:
             log.exception("people work failed, trying again", library_id=str(leased.job.library_id))
-            await self._queue.retry_later(leased, after=AFTER_FAILURE * leased.attempt)
+            await self._queue.retry_later(leased, after=min(AFTER_FAILURE * leased.attempt, AT_MOST))
         return True
+
+    async def _keep(self, leased: Leased) -> None:
+        """Lengthen the lease while somebody works under it."""
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 4)
+            async with self._database.transaction() as tx:
+                await hold(tx, leased, lease=LEASE)
 
     async def _work(self, leased: Leased) -> None:
         if await self._proposing.match_new(leased):
