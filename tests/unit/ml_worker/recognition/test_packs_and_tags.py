@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import skimage.data
 
+from gallery.ml_worker.choosing import choose_faces, choose_tags, packs_in_use
 from gallery.ml_worker.packs import (
     BadPackError,
     LicenceNotAcceptedError,
@@ -13,9 +14,6 @@ from gallery.ml_worker.packs import (
     Shelf,
     TagPack,
     UnknownPackError,
-    choose_faces,
-    choose_tags,
-    packs_in_use,
     read_packs,
 )
 from gallery.ml_worker.recognition import load_tags
