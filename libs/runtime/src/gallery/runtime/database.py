@@ -117,7 +117,8 @@ class Database:
 
 async def still_connected(connection: AsyncConnection[Any]) -> None:
     """Raise when the server has closed this connection; costs no round trip, since its socket is readable then."""
-    connection.pgconn.consume_input()
+    connection.pgconn.consume_input()  # takes in the server's parting words
+    connection.pgconn.consume_input()  # meets the end behind them
 
 
 def _begin(schema: str, keys: frozenset[str]) -> Query:
