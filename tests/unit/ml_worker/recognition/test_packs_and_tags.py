@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import skimage.data
 
-from gallery.ml_worker.choosing import choose_faces, choose_tags, packs_in_use
 from gallery.ml_worker.packs import (
     BadPackError,
     LicenceNotAcceptedError,
@@ -14,6 +13,8 @@ from gallery.ml_worker.packs import (
     Shelf,
     TagPack,
     UnknownPackError,
+    choose_faces,
+    choose_tags,
     read_packs,
 )
 from gallery.ml_worker.recognition import load_tags
@@ -67,15 +68,6 @@ def test_a_non_commercial_pack_wants_its_licence_accepted(shared: Path) -> None:
         choose_faces(PACKS, shelf, wanted="scrfd-edgeface", accepted=NOTHING)
     choice = choose_faces(PACKS, shelf, wanted="scrfd-edgeface", accepted=["non-commercial"])
     assert (choice.pack.name, choice.notice) == ("scrfd-edgeface", "")
-
-
-def test_the_packs_in_use_follow_the_settings(shared: Path) -> None:
-    folder = Path(__file__).resolve().parents[4] / "packs"
-    nothing = packs_in_use(folder, [])
-    assert (nothing.faces.name, nothing.tags, bool(nothing.notice)) == ("dlib", None, True)
-    chosen = packs_in_use(folder, [shared / "models"], faces="scrfd-w600k", accepted=["non-commercial"])
-    assert chosen.tags is not None
-    assert (chosen.faces.name, chosen.tags.name, chosen.notice) == ("scrfd-w600k", "mobilenet-v2", "")
 
 
 def test_an_unknown_pack_or_one_of_another_kind_is_named() -> None:

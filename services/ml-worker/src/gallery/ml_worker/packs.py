@@ -1,4 +1,4 @@
-"""Model packs: weights described by data and found by their sha256.
+"""Model packs: weights described by data, found by their sha256, chosen by name or by licence.
 
 A pack file names what its networks eat and give, where its thresholds were measured, and what its licence allows. The
 weights are looked for in folders; nothing is downloaded here. A name never gets other weights, so it is the id
@@ -7,7 +7,8 @@ that vectors are stored with.
 
 import hashlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gallery.runtime.errors import GalleryError
+
+AUTO = "auto"
+OFFLINE = "dlib"
+"""The face pack whose weights come with a PyPI package: always there."""
 
 
 class PackError(GalleryError):
@@ -220,3 +225,74 @@ def _package_models(package: str | None) -> list[Path]:
     spec = find_spec(package) if package else None
     places = spec.submodule_search_locations if spec else None
     return [Path(place) / "models" for place in places or []]
+
+
+@dataclass(frozen=True, slots=True)
+class FaceChoice:
+    """The face pack in use, and one line for the user when it is not the best there could be."""
+
+    pack: FacePack
+    notice: str = ""
+
+
+def choose_faces(
+    packs: Mapping[str, FacePack | TagPack], shelf: Shelf, *, wanted: str, accepted: Collection[str]
+) -> FaceChoice:
+    """The face pack of this name; for ``auto`` the best permissive one whose weights are there, else the offline one.
+
+    Raises:
+        PackError: The pack asked for by name cannot be had.
+    """
+    if wanted != AUTO:
+        pack = _named(packs, shelf, wanted=wanted, accepted=accepted)
+        if not isinstance(pack, FacePack):
+            raise UnknownPackError(f"The pack {wanted} is for {pack.kind}, not for faces.")
+        return FaceChoice(pack)
+    for pack in packs.values():
+        if isinstance(pack, FacePack) and pack.name != OFFLINE and _free(pack) and shelf.has(pack):
+            return FaceChoice(pack)
+    offline = _named(packs, shelf, wanted=OFFLINE, accepted=accepted)
+    if not isinstance(offline, FacePack):
+        raise UnknownPackError(f"The pack {OFFLINE} is for {offline.kind}, not for faces.")
+    return FaceChoice(
+        offline,
+        "Faces are found by the offline pack dlib, which misses small and turned faces; "
+        "set GALLERY_FACE_PACK and GALLERY_PACKS_PATH to use a better one (gallery packs lists them).",
+    )
+
+
+def choose_tags(
+    packs: Mapping[str, FacePack | TagPack], shelf: Shelf, *, wanted: str, accepted: Collection[str]
+) -> TagPack | None:
+    """The tag pack of this name; for ``auto`` a permissive one whose weights are there, or none.
+
+    Raises:
+        PackError: The pack asked for by name cannot be had.
+    """
+    if wanted != AUTO:
+        pack = _named(packs, shelf, wanted=wanted, accepted=accepted)
+        if not isinstance(pack, TagPack):
+            raise UnknownPackError(f"The pack {wanted} is for {pack.kind}, not for tags.")
+        return pack
+    found = (pack for pack in packs.values() if isinstance(pack, TagPack) and _free(pack) and shelf.has(pack))
+    return next(found, None)
+
+
+def _named(
+    packs: Mapping[str, FacePack | TagPack], shelf: Shelf, *, wanted: str, accepted: Collection[str]
+) -> FacePack | TagPack:
+    if wanted not in packs:
+        raise UnknownPackError(f"There is no pack {wanted}; there are {', '.join(sorted(packs))}.")
+    pack = packs[wanted]
+    if not _free(pack) and pack.licence not in accepted:
+        raise LicenceNotAcceptedError(
+            f"The pack {wanted} is for non-commercial use only ({pack.licence_note}). "
+            f"If that is what you do, set GALLERY_ACCEPT_LICENCES={pack.licence}."
+        )
+    for weights in pack.weights:
+        shelf.find(weights)
+    return pack
+
+
+def _free(pack: FacePack | TagPack) -> bool:
+    return pack.licence is Licence.PERMISSIVE
