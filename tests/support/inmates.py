@@ -1,6 +1,7 @@
 """Functions that run in child processes of tests, well-behaved ones and others."""
 
 import ctypes
+import importlib
 import os
 import signal
 import socket
@@ -54,11 +55,22 @@ def misbehave(  # noqa: C901, PLR0912 - a list of crimes
             ctypes.string_at(0)
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "read":
+            return {"loot": Path(header["path"]).read_text()}, []
+        case "remove":
+            Path(header["path"]).unlink()
+        case "import":
+            return {"imported": importlib.import_module(header["module"]).__name__}, []
+        case "execute":
+            os.execv("/bin/true", ["true"])  # noqa: S606 - the very thing
         case "write":
             Path(header["path"]).write_bytes(b"loot")
         case "connect":
             with socket.create_connection(("127.0.0.1", int(header["port"])), timeout=5):
                 pass
+        case "datagram":
+            with socket.socket(type=socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"loot", ("127.0.0.1", int(header["port"])))
         case "garbage":
             os.write(int(header["fd"]), b"\xff" * 4096)
             time.sleep(3600)

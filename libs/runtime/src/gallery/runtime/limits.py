@@ -1,13 +1,15 @@
 """What a jailed child may use, and how the child locks itself up.
 
-Prevented: using more memory, CPU time or wall time than allowed; opening network connections, where a network namespace
-can be had (as root, or where unprivileged user namespaces are allowed); writing to files, growing shared memory
-included; gaining privileges through set-uid programs; opening many files; leaving core dumps. The environment is
-stripped, so no secret can be read from it.
+Prevented: using more memory, CPU time or wall time than allowed; writing to files, growing shared memory included;
+gaining privileges through set-uid programs; opening many files; leaving core dumps. The environment is stripped, so no
+secret can be read from it.
 
-Not prevented: reading files that the user may read, and system calls as such: that needs a seccomp filter or Landlock,
-which the standard library does not offer. The limits stop bombs and runaway decoders; against code that took over the
-process they only make it harder. It holds one photo at a time and no keys.
+Prevented where the host lets us: network connections (a network namespace: as root, or where unprivileged user
+namespaces are allowed; Landlock stops TCP from version 4 on); reading files other than programs and modules, removing
+or renaming any, starting programs (Landlock, Linux 5.13 and later).
+
+Not prevented: system calls as such; that needs a seccomp filter, which the standard library does not offer. Against
+code that took over the process these limits make it harder; it holds one photo at a time and no keys.
 """
 
 import contextlib
@@ -15,9 +17,12 @@ import ctypes
 import json
 import math
 import resource
+import sys
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+
+from gallery.runtime.landlock import read_only
 
 _PR_SET_NO_NEW_PRIVS = 38
 _CLONE_NEWUSER = 0x10000000
@@ -66,6 +71,7 @@ def lock(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    read_only(_readable())
 
 
 def renew(limits: Limits) -> None:
@@ -74,6 +80,13 @@ def renew(limits: Limits) -> None:
     soft = math.ceil(usage.ru_utime + usage.ru_stime + limits.cpu.total_seconds())
     with contextlib.suppress(ValueError):  # a hard limit of the host below this stays
         resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
+def _readable() -> list[Path]:
+    """Where modules and libraries are that may still be loaded, and what the C library reads."""
+    modules = {*filter(None, sys.path), sys.prefix, sys.base_prefix}
+    system = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/dev/null", "/dev/zero", "/dev/urandom")
+    return [Path(each) for each in (*sorted(modules), *system)]
 
 
 def _address_space() -> int:
