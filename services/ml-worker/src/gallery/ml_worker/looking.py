@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
 from gallery.ml_worker.domain import Picture, Seen, SeenFace
@@ -29,6 +30,7 @@ class Looking:
         Raises:
             MissingWeightsError: A file is not there.
         """
+        cv2.setNumThreads(1)  # cores are shared out by processes; OpenCV's own threads would only fight over them
         tagger = load_tags(tags, shelf) if tags else None
         return cls(load_faces(faces, shelf), tagger, face_pack=faces.name, tag_pack=tags.name if tags else None)
 
