@@ -1,5 +1,6 @@
 """What every bus promises, memory and Postgres alike; both shuffle between keys."""
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -49,7 +50,7 @@ async def postgres(url: str) -> AsyncIterator[Case]:
     async with (
         Database.open(url, schema="metadata") as database,
         PostgresBus.open(
-            url, home="metadata", producers={Topic.CATALOGUE: "metadata"}, shuffle=random.Random(1)
+            url, home="metadata", producers=dict.fromkeys(Topic, "metadata"), shuffle=random.Random(1)
         ) as bus,
     ):
         await partitions.renew(database)
@@ -129,3 +130,39 @@ async def test_a_waiting_poll_is_woken(case: Case) -> None:
         assert await subscription.poll(limit=1, timeout=AT_ONCE) == []
         await case.say([("photo-1", 1)])
         assert len(await subscription.poll(limit=1, timeout=SOON)) == 1
+
+
+async def test_a_hole_keeps_what_lies_behind_it(case: Case) -> None:
+    await case.say([(f"photo-{number}", 1) for number in range(6)])
+    async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+        messages = sorted(await subscription.poll(limit=100, timeout=SOON), key=lambda found: found.key)
+        await subscription.commit([messages[number] for number in (0, 1, 5, 3)])
+        await subscription.commit([messages[2]])
+    async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+        again = await subscription.poll(limit=100, timeout=SOON)
+    assert {found.key for found in again} == {"photo-4", "photo-5"}
+
+
+async def test_one_topic_s_place_is_nothing_to_another(case: Case) -> None:
+    await case.say(FACTS)
+    async with case.bus.subscribe("one", [Topic.PEOPLE]) as subscription:
+        assert await subscription.poll(limit=100, timeout=AT_ONCE) == []
+    async with case.bus.subscribe("one", [Topic.PEOPLE, Topic.CATALOGUE]) as subscription:
+        assert len(await subscription.poll(limit=100, timeout=SOON)) == len(FACTS)
+
+
+async def test_a_second_member_waits_until_the_first_has_left(case: Case) -> None:
+    await case.say([("photo-1", 1), ("photo-1", 2)])
+
+    async def second() -> list[int]:
+        async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+            return [found.revision for found in await subscription.poll(limit=100, timeout=SOON)]
+
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with case.bus.subscribe("one", [Topic.CATALOGUE]) as subscription:
+            messages = await subscription.poll(limit=1, timeout=SOON)
+            waiting = group.create_task(second())
+            await asyncio.sleep(0)
+            await subscription.commit(messages)
+            assert not waiting.done()
+        assert await waiting == [2]

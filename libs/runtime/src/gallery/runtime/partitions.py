@@ -12,6 +12,8 @@ AHEAD = timedelta(days=2)
 """A day may begin while the maintenance is down; two days of margin cost two empty tables."""
 RETENTION = timedelta(days=7)
 """As the topic catalogue says; whoever fell further behind is resynchronised by the owners."""
+CATCH_UP = timedelta(hours=1)
+"""A gallery that was switched off for longer than the retention first reads what waits; nothing is dropped so long."""
 LOOK_EVERY = timedelta(minutes=1)
 """A machine that slept over midnights has its partitions a minute after it wakes."""
 
@@ -35,12 +37,19 @@ async def _drop_before(tx: Transaction, table: str, oldest: date) -> None:
 
 
 async def renew(database: Database, *, today: date | None = None) -> None:
-    """Make the partitions of today and the next days, and drop those past the retention."""
+    """Make the partitions of today and the next days."""
     day = today or datetime.now(UTC).date()
     async with database.transaction() as tx:
         for table in TABLES:
             for offset in range(-1, AHEAD.days + 1):
                 await _make(tx, table, day + timedelta(days=offset))
+
+
+async def drop_old(database: Database, *, today: date | None = None) -> None:
+    """Drop the partitions past the retention."""
+    day = today or datetime.now(UTC).date()
+    async with database.transaction() as tx:
+        for table in TABLES:
             await _drop_before(tx, table, day - RETENTION)
 
 
@@ -51,11 +60,14 @@ async def make_day(database: Database, table: str, at: datetime) -> None:
 
 
 async def keep_renewing(database: Database) -> None:
-    """Renew every day, until cancelled."""
+    """Make and drop every day, until cancelled."""
     renewed: date | None = None
+    began = asyncio.get_running_loop().time()
     while True:
         today = datetime.now(UTC).date()
         if today != renewed:
             await renew(database, today=today)
             renewed = today
+        if asyncio.get_running_loop().time() - began > CATCH_UP.total_seconds():
+            await drop_old(database, today=today)
         await asyncio.sleep(LOOK_EVERY.total_seconds())
