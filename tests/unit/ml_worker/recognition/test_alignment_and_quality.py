@@ -42,6 +42,12 @@ def test_a_face_that_reaches_over_the_edge_is_still_cut_out() -> None:
     assert align(image, TEMPLATE * 5 - 150).shape == (112, 112, 3)
 
 
+@pytest.mark.parametrize("shape", [(3, 3000, 3), (3000, 3, 3), (20, 20, 3)])
+def test_a_face_that_is_hardly_in_the_picture_is_no_accident(shape: tuple[int, int, int]) -> None:
+    assert align(np.zeros(shape, np.uint8), TEMPLATE * 20 - 40).shape == (112, 112, 3)
+    assert align(np.zeros(shape, np.uint8), TEMPLATE * 20 - 4000).shape == (112, 112, 3)
+
+
 def face_at(landmarks: np.ndarray, size: float = 120) -> Detection:
     return Detection((0, 0, size, size), 0.9, landmarks.astype(np.float32))
 

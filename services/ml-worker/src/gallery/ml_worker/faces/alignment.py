@@ -50,6 +50,8 @@ def _shrink(image: Image, matrix: NDArray[np.float64], *, shrink: int) -> tuple[
     right, bottom = np.ceil(corners.max(axis=0)).astype(int)
     part = image[top:bottom, left:right]
     height, width = part.shape[0] // shrink * shrink, part.shape[1] // shrink * shrink
+    if min(height, width) <= 0:  # hardly anything of the face is in the picture: gaps are the least of its faults
+        return image, matrix
     small = cv2.resize(part[:height, :width], (width // shrink, height // shrink), interpolation=cv2.INTER_AREA)
     # A pixel's centre lies half a pixel in, in both pictures; the shift keeps them on each other.
     centre = (shrink - 1) / 2
