@@ -54,6 +54,7 @@ class _Shard:
         atexit.register(self._shard.close)
 
     def upsert(self, ids: list[str], libraries: list[str], vectors: memoryview) -> None:
+        """Keep points; ids and libraries in the order of the rows."""
         matrix = np.frombuffer(vectors, dtype=np.float32).reshape(len(ids), self.dimension)
         points = [
             qdrant.Point(each, vector.tolist(), {_LIBRARY: library})
@@ -66,6 +67,7 @@ class _Shard:
             self._unflushed = 0
 
     def search(self, library: str, vector: memoryview, limit: int) -> dict[str, Any]:
+        """The nearest points of a library."""
         question = np.frombuffer(vector, dtype=np.float32).tolist()
         found = self._shard.search(
             qdrant.SearchRequest(
@@ -79,10 +81,12 @@ class _Shard:
         return {"ids": [str(point.id) for point in found], "similarities": [point.score for point in found]}
 
     def delete(self, library: str, ids: list[str]) -> None:
+        """Forget those of these points that are the library's."""
         chosen = _of(library, qdrant.HasIdCondition(set(ids)))
         self._shard.update(qdrant.UpdateOperation.delete_points_by_filter(chosen))
 
     def count(self, library: str) -> int:
+        """How many points the library has."""
         return int(self._shard.count(qdrant.CountRequest(exact=True, filter=_of(library))))
 
 

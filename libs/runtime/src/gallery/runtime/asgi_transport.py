@@ -54,6 +54,7 @@ class _Body(httpx.AsyncByteStream):
         return self._call.parts()
 
     async def aclose(self) -> None:
+        """Stop the app, unless it has said all."""
         if not self._call.answered:
             await self._call.stop()
 
@@ -74,14 +75,17 @@ class _Call:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, app: ASGIApp) -> asyncio.Task[None]:
+        """Let the app begin."""
         self._task = asyncio.create_task(self._run(app))
         return self._task
 
     async def begun(self) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Wait for status and headers."""
         message = await self._next()
         return message["status"], list(message["headers"])
 
     async def parts(self) -> AsyncIterator[bytes]:
+        """Hand on the body as it comes."""
         more = True
         while more:
             message = await self._next()
@@ -90,6 +94,7 @@ class _Call:
                 yield body
 
     async def stop(self) -> None:
+        """Cancel the app and wait for its end."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait([self._task])

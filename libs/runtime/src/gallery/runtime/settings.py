@@ -97,16 +97,13 @@ def load(
     kinds: list[type[Settings]] = [kind, *beside]
     known = {name for each in kinds for name in each.model_fields}
     _refuse_unknown(written, known=known, file=path)
-    layers = {
-        "file": {name: value for name, value in written.items() if name in kind.model_fields},
-        "environment": EnvSettingsSource(kind)(),
-        "command line": {name: value for name, value in (given or {}).items() if value is not None},
-    }
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for source, layer in layers.items():
-        values |= layer
-        sources |= dict.fromkeys(layer, source)
+    values, sources = _merged(
+        {
+            "file": {name: value for name, value in written.items() if name in kind.model_fields},
+            "environment": EnvSettingsSource(kind)(),
+            "command line": {name: value for name, value in (given or {}).items() if value is not None},
+        }
+    )
     settings = _build(kind, values, sources)
     settings._sources.update(sources)  # noqa: SLF001 - our own attribute
     return settings
@@ -124,6 +121,16 @@ def describe(settings: Settings) -> list[Setting]:
         )
         for name, field in type(settings).model_fields.items()
     ]
+
+
+def _merged(layers: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Lay the layers over each other, later ones on top; and say which one each value came from."""
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, layer in layers.items():
+        values |= layer
+        sources |= dict.fromkeys(layer, source)
+    return values, sources
 
 
 def _read(path: Path) -> dict[str, Any]:
