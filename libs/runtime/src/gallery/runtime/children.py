@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from gallery.runtime.child import OUT_OF_MEMORY
@@ -243,6 +244,7 @@ def _environment() -> dict[str, str]:
     return {
         **{name: os.environ[name] for name in kept if name in os.environ},
         **dict.fromkeys(threads, "1"),
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        # Not the folder we were started in, which `python -m` puts there: a jailed child may read what is on the path.
+        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path not in {"", str(Path.cwd())}),
         "PYTHONUNBUFFERED": "1",
     }
