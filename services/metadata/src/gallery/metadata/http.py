@@ -121,9 +121,14 @@ def ledger_router(ledger: Ledger, photos: Photos, people: People) -> APIRouter:
         found = await ledger.reconcile(library_id)
         return {
             "photos": found.photos,
-            "findings": found.findings,
-            "miscounted": found.miscounted,
-            "incomplete": found.incomplete,
+            "findings": [
+                {"kind": kind, "detail": f"{number} {sentence}"}
+                for kind, number, sentence in (
+                    ("miscounted", found.miscounted, "counts of the ledger differed from its rows; they are right now"),
+                    ("incomplete", found.incomplete, "photos lacked the row of a stage; they have it now"),
+                )
+                if number
+            ],
             "said_again": found.said_again,
             "stuck": found.stuck,
         }

@@ -1,12 +1,13 @@
 """Composition of the metadata service."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import httpx
 from fastapi import FastAPI
+from psycopg import OperationalError
 
 from gallery.events.topics import Topic
 from gallery.metadata.events import Facts
@@ -21,11 +22,16 @@ from gallery.metadata.settings import MetadataSettings
 from gallery.metadata.uploads import HttpUploads
 from gallery.ports.blobs import Blobs
 from gallery.ports.bus import Bus
+from gallery.runtime import partitions
 from gallery.runtime.background import background
 from gallery.runtime.consumer import Consumer
 from gallery.runtime.database import Database
+from gallery.runtime.dead_letters_http import dead_letters_router
 from gallery.runtime.http import create_app
 from gallery.runtime.jail import Jail, Limits
+from gallery.runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 SCHEMA = "metadata"
 PACKAGES = ("gallery.metadata",)
@@ -53,15 +59,30 @@ async def running(
         consumer = Consumer(
             name=SUBSCRIPTION, bus=bus, database=database, topics=TOPICS, handlers=Facts(photos).handlers()
         )
-        app = create_app(
-            title="metadata",
-            routers=[photos_router(photos), people_router(people), ledger_router(ledger, photos, people)],
-        )
+        routers = [
+            photos_router(photos),
+            people_router(people),
+            ledger_router(ledger, photos, people),
+            dead_letters_router(database),
+        ]
+        await partitions.renew(database)
         async with background(
             metadata_consumer=consumer.run(),
             metadata_reconciliation=reconcile_now_and_then(ledger, every=settings.metadata_stuck_after),
+            metadata_partitions=partitions.keep_renewing(database),
         ):
-            yield app
+            yield create_app(title="Smart Gallery metadata", routers=routers, ready=ready(database))
+
+
+def ready(database: Database) -> Callable[[], Awaitable[Mapping[str, bool]]]:
+    """Say whether the database answers."""
+
+    async def answers() -> Mapping[str, bool]:
+        async with database.read() as connection:
+            await connection.execute("SELECT")
+        return {"database": True}
+
+    return answers
 
 
 @asynccontextmanager
@@ -79,5 +100,8 @@ async def header_jail(settings: MetadataSettings) -> AsyncIterator[HeaderJail]:
 async def reconcile_now_and_then(ledger: Ledger, *, every: timedelta) -> None:
     """Reconcile all libraries at the start and again each time this long has passed."""
     while True:
-        await ledger.reconcile_all()
+        try:
+            await ledger.reconcile_all()
+        except OperationalError:
+            log.exception("reconciliation failed, it is tried again")
         await asyncio.sleep(every.total_seconds())

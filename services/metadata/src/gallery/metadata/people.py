@@ -12,7 +12,7 @@ from gallery.events.v1.catalogue_pb2 import PersonNamed
 from gallery.metadata.catalogue import queries
 from gallery.metadata.errors import NameTakenError, NameUnfitError, PersonUnknownError
 from gallery.runtime.database import Database, Transaction
-from gallery.runtime.outbox import Fact, append, wake_readers
+from gallery.runtime.outbox import Fact, append
 
 LONGEST_NAME = 200
 
@@ -113,7 +113,6 @@ async def tell_named(tx: Transaction, library_id: UUID, body: PersonNamed, *, re
     """Say that a person's name is as of this revision; the name itself stays here."""
     fact = Fact(topic=Topic.PEOPLE, key=body.person_id, library_id=library_id, revision=revision, body=body)
     await append(tx, fact)
-    await wake_readers(tx)
 
 
 def tidy_name(name: str) -> str:

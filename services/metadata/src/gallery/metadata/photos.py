@@ -13,7 +13,6 @@ from gallery.metadata.headers import Headers
 from gallery.metadata.ports import Uploads
 from gallery.runtime.consumer import Delivery
 from gallery.runtime.database import Database, Transaction
-from gallery.runtime.outbox import wake_readers
 
 _SLICE = 200
 FIRST = UUID(int=0)
@@ -148,7 +147,6 @@ async def say_photos_again(tx: Transaction, library_id: UUID, ids: Sequence[UUID
     rows = await cursor.fetchall()
     for row in rows:
         await tell_changed(tx, library_id, row["id"], revision=row["revision"])
-    await wake_readers(tx)
     return len(rows)
 
 
