@@ -1,6 +1,7 @@
 """What is known of a photo after looking at it."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
 import numpy as np
@@ -127,3 +128,62 @@ class Photo:
     sha256: bytes
     size: int
     media_type: str
+
+
+class State(StrEnum):
+    """Where the analysis of a photo stands."""
+
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+    """Ours: tried and given up; can be asked for again."""
+    REJECTED = "rejected"
+    """The file's: it will never work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packs:
+    """Names of the packs that look at photos; None where there is none."""
+
+    face: str | None
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the analysis of a photo ended.
+
+    Attributes:
+        reason: Stable code of a rejection or failure; empty when done.
+        attempts: Leases it took.
+        width: Pixels of the upright original, 0 when it could not be decoded; so is height.
+        faces: How many were found.
+    """
+
+    state: State
+    reason: str
+    attempts: int
+    packs: Packs
+    width: int = 0
+    height: int = 0
+    faces: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """A derived picture as it is stored; ``kind`` is preview or thumbnail."""
+
+    photo_id: UUID
+    kind: str
+    blob_key: str
+    size: int
+    sha256: bytes
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes, 0 to 1."""
+    left, top = max(one[0], other[0]), max(one[1], other[1])
+    right, bottom = min(one[0] + one[2], other[0] + other[2]), min(one[1] + one[3], other[1] + other[3])
+    shared = max(0.0, right - left) * max(0.0, bottom - top)
+    total = one[2] * one[3] + other[2] * other[3] - shared
+    return shared / total if total > 0 else 0.0

@@ -9,12 +9,17 @@ from gallery.ml_worker.domain import Measures, Original, Rendering
 from gallery.ml_worker.errors import DecoderDiedError, RejectedError
 from gallery.runtime.children import ChildDiedError, ChildFailedError, ChildRefusal, ChildTimeoutError
 from gallery.runtime.jail import Jail
-from gallery.runtime.limits import Limits
+from gallery.runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 TARGET = "gallery.ml_worker.media.child:render"
 
-LIMITS = Limits(memory=512 << 20, cpu=timedelta(seconds=10), wall=timedelta(seconds=10))
-"""For one file. A photo of 48 megapixels in HEIC needs 350 MiB and 2 s."""
+TIME_LIMIT = timedelta(seconds=10)
+"""For one file, of the processor's time and of the clock's; a photo of 48 megapixels in HEIC needs 2 s."""
+
+KILLS = 3
+"""How often a decoder may be killed from outside before the photo waits for its next attempt."""
 
 
 class JailedRenderer:
@@ -26,6 +31,14 @@ class JailedRenderer:
 
     async def render(self, original: Original) -> Rendering:
         """Decode once and derive everything; see the port."""
+        for _ in range(KILLS - 1):
+            try:
+                return await self._render(original)
+            except DecoderDiedError:
+                log.warning("a decoder died, starting another")
+        return await self._render(original)
+
+    async def _render(self, original: Original) -> Rendering:
         header = {"size": original.size, "max_pixels": self._max_pixels}
         try:
             facts, (preview, thumbnail, picture) = await self._jail.call(header, original.head, original.tail)

@@ -43,11 +43,10 @@ CREATE INDEX renditions_library ON renditions (library_id, photo_id);
 
 CREATE TABLE intents (
     blob_key text PRIMARY KEY,
-    library_id uuid NOT NULL,
-    owner int NOT NULL,
-    abandoned boolean NOT NULL DEFAULT false
+    photo_id uuid NOT NULL,
+    fence bigint NOT NULL
 );
-COMMENT ON COLUMN intents.owner IS 'Number of the process that writes the blob; it holds an advisory lock of this number.';
+COMMENT ON TABLE intents IS 'Blobs that are being written under a lease of this fence; without that lease, remains to be swept.';
 
 CREATE TABLE faces (
     id uuid PRIMARY KEY,

@@ -1,0 +1,197 @@
+"""The analyse role: claims photos, decodes ahead of the models, and lets nothing wait for anything else."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from gallery.ml_worker.analysis import Analysis, Rendered
+from gallery.ml_worker.domain import Seen, State
+from gallery.ml_worker.errors import RejectedError
+from gallery.ml_worker.ports import Looker
+from gallery.ml_worker.store import ANALYSE, PhotoStore
+from gallery.runtime.leases import Leased, LeaseLostError
+from gallery.runtime.logs import get_logger
+from gallery.runtime.retry import RetryPolicy, Verdict
+
+log = get_logger(__name__)
+
+BATCH = 8
+"""Pictures that the models see at once."""
+
+AHEAD = 2 * BATCH
+"""Photos in hand at most, in whatever step: one batch in the models, one being decoded."""
+
+CLAIM_FROM = BATCH // 2
+"""Free places that are worth a claim."""
+
+LEASE = timedelta(seconds=10)
+"""A dead process holds its photos up for so long; a living one lengthens its leases four times in it."""
+
+CLAIMS = 20
+"""Leases after which a photo is given up untried: it must be what kills the processes that look at it."""
+
+SWEEP_EVERY = timedelta(minutes=5)
+AFTER_ERROR = timedelta(seconds=1)
+
+
+class AnalyseRole:
+    """Works until it is cancelled, then gives back what it holds."""
+
+    def __init__(
+        self, *, photos: PhotoStore, analysis: Analysis, looker: Looker, policy: RetryPolicy | None = None
+    ) -> None:
+        self._photos = photos
+        self._analysis = analysis
+        self._looker = looker
+        self._policy = policy or RetryPolicy()
+        self._held: dict[int, Leased] = {}
+        self._freed = asyncio.Event()
+        self._ready: asyncio.Queue[Rendered] = asyncio.Queue()
+        # The networks release the interpreter lock; one thread keeps their order and their memory.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    async def run(self) -> None:
+        """Work for ever."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_leases())
+                group.create_task(self._keep_swept())
+                group.create_task(self._look(group))
+                await self._claim(group)
+        finally:
+            await asyncio.shield(self._give_back())
+
+    async def _claim(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            while len(self._held) > AHEAD - CLAIM_FROM:
+                self._freed.clear()
+                await self._freed.wait()
+            try:
+                claimed = await self._photos.queue.claim(
+                    stages=[ANALYSE], limit=min(BATCH, AHEAD - len(self._held)), lease=LEASE
+                )
+                if not claimed:
+                    await self._photos.queue.wait()
+            except psycopg.OperationalError:
+                log.warning("the database is away, trying again")
+                await asyncio.sleep(AFTER_ERROR.total_seconds())
+                continue
+            for leased in claimed:
+                self._held[leased.id] = leased
+                group.create_task(self._render(leased))
+
+    async def _render(self, leased: Leased) -> None:
+        try:
+            if leased.attempt > CLAIMS:
+                await self._end(leased, State.FAILED, "gave_up")
+                return
+            rendered = await self._analysis.render(leased)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the policy judges it
+            await self._judge(leased, error)
+            return
+        if rendered is None:
+            self._let_go(leased)
+            return
+        await self._ready.put(rendered)
+
+    async def _look(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            batch = [await self._ready.get()]
+            while len(batch) < BATCH and not self._ready.empty():
+                batch.append(self._ready.get_nowait())
+            for rendered, seen in zip(batch, await self._seen(batch), strict=True):
+                group.create_task(self._keep(rendered, seen))
+
+    async def _seen(self, batch: Sequence[Rendered]) -> Sequence[Seen | Exception]:
+        """Look at all at once; when that fails, at each alone, so that only the culprit pays."""
+        pictures = [rendered.rendering.picture for rendered in batch]
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._looker.look, pictures)
+        except Exception as error:  # noqa: BLE001  # of whatever model
+            if len(batch) == 1:
+                return [error]
+            return [(await self._seen([rendered]))[0] for rendered in batch]
+
+    async def _keep(self, rendered: Rendered, seen: Seen | Exception) -> None:
+        if isinstance(seen, Exception):
+            await self._judge(rendered.leased, seen)
+            return
+        try:
+            await self._analysis.keep(rendered, seen)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the policy judges it
+            await self._judge(rendered.leased, error)
+        else:
+            self._let_go(rendered.leased)
+
+    async def _judge(self, leased: Leased, error: Exception) -> None:
+        photo = {"photo_id": str(leased.job.subject), "attempt": leased.attempt}
+        if isinstance(error, LeaseLostError):
+            log.warning("the photo is another worker's by now", **photo)
+            self._let_go(leased)
+        elif isinstance(error, RejectedError):
+            log.info("photo rejected", code=error.code, **photo)
+            await self._end(leased, State.REJECTED, error.code)
+        elif self._policy.decide(error, attempt=leased.attempt) is Verdict.AGAIN:
+            log.warning("looking at a photo failed, trying again", error=repr(error), **photo)
+            await self._retry(leased)
+        else:
+            log.error("looking at a photo failed, given up", exc_info=error, **photo)
+            await self._end(leased, State.FAILED, "gave_up")
+
+    async def _retry(self, leased: Leased) -> None:
+        try:
+            await self._photos.queue.retry_later(leased, after=self._policy.pause(leased.attempt))
+        except psycopg.OperationalError:
+            log.warning("the database is away, the lease runs out by itself")
+        finally:
+            self._let_go(leased)
+
+    async def _end(self, leased: Leased, state: State, reason: str) -> None:
+        try:
+            await self._analysis.give_up(leased, state, reason)
+        except (LeaseLostError, psycopg.OperationalError) as error:
+            log.warning("could not end a photo, it comes again", error=repr(error))
+        finally:
+            self._let_go(leased)
+
+    def _let_go(self, leased: Leased) -> None:
+        self._held.pop(leased.id, None)
+        self._freed.set()
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 4)
+            try:
+                if self._held:
+                    await self._photos.lengthen(list(self._held.values()), lease=LEASE)
+            except psycopg.OperationalError:
+                log.warning("could not lengthen leases")
+
+    async def _keep_swept(self) -> None:
+        while True:
+            try:
+                await self._analysis.sweep()
+            except Exception:
+                log.exception("sweeping failed, it is tried again")
+            await asyncio.sleep(SWEEP_EVERY.total_seconds())
+
+    async def _give_back(self) -> None:
+        for leased in list(self._held.values()):
+            try:
+                await self._photos.queue.give_back(leased)
+            except psycopg.OperationalError:
+                return

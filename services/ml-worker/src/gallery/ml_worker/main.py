@@ -1,0 +1,96 @@
+"""The ML worker, put together: one process that serves and consumes, and one for each role that computes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from gallery.events.topics import Topic
+from gallery.ml_worker.analysing import AnalyseRole
+from gallery.ml_worker.analysis import Analysis
+from gallery.ml_worker.choice import choose
+from gallery.ml_worker.events import handlers
+from gallery.ml_worker.http import create_router, create_status_router
+from gallery.ml_worker.media.renderer import TARGET, TIME_LIMIT, JailedRenderer
+from gallery.ml_worker.people.role import PeopleRole
+from gallery.ml_worker.people.store import PeopleStore
+from gallery.ml_worker.settings import MlWorkerSettings
+from gallery.ml_worker.store import PhotoStore
+from gallery.ports.blobs import Blobs
+from gallery.ports.bus import Bus
+from gallery.ports.vectors import Vectors
+from gallery.runtime.background import background
+from gallery.runtime.consumer import Consumer
+from gallery.runtime.database import Database
+from gallery.runtime.http import create_app
+from gallery.runtime.jail import Jail
+from gallery.runtime.limits import Limits
+
+SUBSCRIPTION = "ml-worker"
+
+
+@asynccontextmanager
+async def running(*, settings: MlWorkerSettings, database: Database, blobs: Blobs, bus: Bus) -> AsyncIterator[FastAPI]:
+    """Serve the internal interface and consume facts while the block is open.
+
+    Raises:
+        PackError: A pack asked for by name cannot be had.
+    """
+    choice = await asyncio.to_thread(choose, settings)
+    photos = PhotoStore(database)
+    people = PeopleStore(database, pack=choice.faces.name)
+    consumer = Consumer(
+        name=SUBSCRIPTION,
+        bus=bus,
+        database=database,
+        topics=(Topic.UPLOADS, Topic.PEOPLE),
+        handlers=handlers(photos),
+    )
+
+    async def ready() -> Mapping[str, bool]:
+        async with database.read() as connection:
+            await connection.execute("SELECT")
+        return {"database": True}
+
+    routers = [
+        create_router(database=database, photos=photos, people=people, blobs=blobs),
+        create_status_router(photos=photos, people=people, choice=choice),
+    ]
+    async with background(ml_worker_consumer=consumer.run()):
+        yield create_app(title="Smart Gallery ML worker", routers=routers, ready=ready)
+
+
+async def analyse(*, settings: MlWorkerSettings, database: Database, blobs: Blobs) -> None:
+    """Look at photos until cancelled; a process of its own.
+
+    Raises:
+        PackError: A pack asked for by name cannot be had.
+    """
+    from gallery.ml_worker.looking import Looking
+
+    choice = await asyncio.to_thread(choose, settings)
+    looker = await asyncio.to_thread(Looking.load, choice.shelf, faces=choice.faces, tags=choice.tags)
+    photos = PhotoStore(database)
+    await photos.ask_for_outdated(choice.names)
+    limits = Limits(memory=settings.decode_memory, cpu=TIME_LIMIT, wall=TIME_LIMIT)
+    async with Jail(children=settings.decoders, target=TARGET, limits=limits) as jail:
+        analysis = Analysis(
+            database=database,
+            photos=photos,
+            blobs=blobs,
+            renderer=JailedRenderer(jail, max_pixels=settings.max_pixels),
+            packs=choice.names,
+        )
+        async with AnalyseRole(photos=photos, analysis=analysis, looker=looker) as role:
+            await role.run()
+
+
+async def people(*, settings: MlWorkerSettings, database: Database, vectors: Vectors) -> None:
+    """Group faces into people until cancelled; a process of its own.
+
+    Raises:
+        PackError: A pack asked for by name cannot be had.
+    """
+    choice = await asyncio.to_thread(choose, settings)
+    await PeopleRole(database=database, vectors=vectors, pack=choice.faces).run()

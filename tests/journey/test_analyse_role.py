@@ -1,0 +1,335 @@
+"""From the fact that a photo was uploaded to the fact that it was analysed, with all that can go wrong between."""
+
+import asyncio
+import hashlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from gallery.adapters.memory_blobs import MemoryBlobs
+from gallery.events.v1 import analysis_pb2 as pb
+from gallery.ml_worker import analysing
+from gallery.ml_worker.analysing import AnalyseRole
+from gallery.ml_worker.analysis import Analysis
+from gallery.ml_worker.domain import Original, Packs, Photo, Rendering, Seen
+from gallery.ml_worker.errors import DecoderDiedError
+from gallery.ml_worker.media.renderer import TARGET, TIME_LIMIT, JailedRenderer
+from gallery.ml_worker.ports import Looker, Renderer
+from gallery.ml_worker.store import ANALYSE, PEOPLE, PhotoStore
+from gallery.ml_worker.verification import verify
+from gallery.runtime import partitions
+from gallery.runtime.database import Database
+from gallery.runtime.ids import uuid7
+from gallery.runtime.jail import Jail
+from gallery.runtime.leases import Lane, LeaseLostError
+from gallery.runtime.limits import Limits
+from gallery.runtime.migrations import migrate
+from gallery.runtime.retry import RetryPolicy
+from support.looking import FakeLooker, face
+from support.pictures import quarters, render, saved
+from support.waiting import eventually
+
+PACKS = Packs("fake-faces", "fake-tags")
+QUICK = RetryPolicy(transient_attempts=4, first_pause=timedelta(milliseconds=1))
+PICTURE = saved(quarters(), "JPEG")
+
+
+class PlainRenderer:
+    """Renders in this process; fails first as often as it is told to."""
+
+    def __init__(self, *, failures: int = 0, error: Exception | None = None) -> None:
+        self.failures = failures
+        self._error = error or DecoderDiedError("killed")
+
+    async def render(self, original: Original) -> Rendering:
+        if self.failures:
+            self.failures -= 1
+            raise self._error
+        return render(original.head)
+
+
+class Bench:
+    """One library's worth of the ML worker."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.photos = PhotoStore(database)
+        self.blobs = MemoryBlobs()
+        self.library = uuid4()
+
+    async def upload(self, content: bytes, media_type: str = "image/jpeg") -> UUID:
+        photo_id = uuid7()
+        key = f"originals/{self.library}/{photo_id.hex}"
+        await self.blobs.put(key, _chunks(content))
+        digest = hashlib.sha256(content).digest()
+        photo = Photo(photo_id, self.library, key, digest, len(content), media_type)
+        async with self.database.transaction(keys=[str(photo_id)]) as tx:
+            await self.photos.take_in(tx, photo, lane=Lane.INTERACTIVE)
+        return photo_id
+
+    def analysis(self, renderer: Renderer | None = None) -> Analysis:
+        return Analysis(
+            database=self.database,
+            photos=self.photos,
+            blobs=self.blobs,
+            renderer=renderer or PlainRenderer(),
+            packs=PACKS,
+        )
+
+    @asynccontextmanager
+    async def working(self, *, renderer: Renderer | None = None, looker: Looker | None = None) -> AsyncIterator[None]:
+        async with AnalyseRole(
+            photos=self.photos, analysis=self.analysis(renderer), looker=looker or FakeLooker(), policy=QUICK
+        ) as role:
+            running = asyncio.create_task(role.run())
+            try:
+                yield
+            finally:
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+
+    async def quiet(self) -> bool:
+        return not await self.photos.queue.library_has(self.library, stage=ANALYSE)
+
+    async def rows(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+        async with self.database.read() as connection:
+            return await (await connection.execute(statement.encode(), parameters)).fetchall()
+
+    async def said(self, photo_id: UUID) -> list[pb.PhotoAnalysed]:
+        found = await self.rows("SELECT data FROM outbox WHERE key = %s ORDER BY seq", str(photo_id))
+        return [pb.PhotoAnalysed.FromString(row["data"]) for row in found]
+
+    async def outcomes(self, photo_id: UUID) -> dict[str, tuple[int, str]]:
+        (fact,) = await self.said(photo_id)
+        return {stage.stage: (stage.state, stage.reason) for stage in fact.stages}
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+@pytest_asyncio.fixture
+async def bench(database_url: str) -> AsyncIterator[Bench]:
+    await migrate(database_url, schema="ml_worker", packages=["gallery.ml_worker"])
+    async with Database.open(database_url, schema="ml_worker") as database:
+        await partitions.renew(database)
+        yield Bench(database)
+
+
+async def test_a_photo_is_rendered_looked_at_and_said(bench: Bench) -> None:
+    photo_id = await bench.upload(PICTURE)
+    async with bench.working():
+        await eventually(bench.quiet)
+    done = (pb.STAGE_STATE_DONE, "")
+    assert await bench.outcomes(photo_id) == {
+        "rendered": done,
+        "faces": done,
+        "tags": done,
+        "text": (pb.STAGE_STATE_DONE, "no_pack"),
+    }
+    (fact,) = await bench.said(photo_id)
+    assert (fact.width, fact.height, fact.faces) == (640, 480, 1)
+    assert await bench.photos.queue.library_has(bench.library, stage=PEOPLE)
+    (tag,) = await bench.photos.tags_of(bench.library, [photo_id])
+    assert tag["label"] == "cat"
+    assert await verify(bench.library, blobs=bench.blobs, photos=bench.photos) == (2, [])
+
+
+async def test_a_photo_without_faces_is_done_with_people_too(bench: Bench) -> None:
+    photo_id = await bench.upload(PICTURE)
+    async with bench.working(looker=FakeLooker(lambda _: Seen())):
+        await eventually(bench.quiet)
+    assert (await bench.outcomes(photo_id))["people"] == (pb.STAGE_STATE_DONE, "no_faces")
+    assert not await bench.photos.queue.library_has(bench.library, stage=PEOPLE)
+
+
+async def test_many_photos_are_looked_at_in_batches(bench: Bench) -> None:
+    photos = [await bench.upload(PICTURE) for _ in range(40)]
+    looker = FakeLooker()
+    async with bench.working(looker=looker):
+        await eventually(bench.quiet)
+    assert sum(looker.batches) == 40
+    assert len(looker.batches) < 40
+    assert all([len(await bench.said(photo_id)) == 1 for photo_id in photos])
+
+
+async def test_a_bad_file_is_rejected_by_name_and_its_neighbours_are_not(bench: Bench) -> None:
+    bad = await bench.upload(b"\xff\xd8\xff\xe0 no photo")
+    good = await bench.upload(PICTURE)
+    async with bench.working():
+        await eventually(bench.quiet)
+    assert set((await bench.outcomes(bad)).values()) == {(pb.STAGE_STATE_REJECTED, "truncated")}
+    assert set(await bench.outcomes(bad)) == {"rendered", "faces", "tags", "text", "people"}
+    assert (await bench.outcomes(good))["rendered"] == (pb.STAGE_STATE_DONE, "")
+
+
+@pytest.mark.parametrize(
+    ("failures", "error", "state"),
+    [
+        (2, DecoderDiedError("killed"), pb.STAGE_STATE_DONE),
+        (99, DecoderDiedError("killed"), pb.STAGE_STATE_FAILED),
+        (2, ValueError("what is this"), pb.STAGE_STATE_DONE),
+        (3, ValueError("what is this"), pb.STAGE_STATE_FAILED),
+    ],
+)
+async def test_what_is_not_the_files_fault_is_tried_again_a_few_times(
+    bench: Bench, failures: int, error: Exception, state: int
+) -> None:
+    photo_id = await bench.upload(PICTURE)
+    async with bench.working(renderer=PlainRenderer(failures=failures, error=error)):
+        await eventually(bench.quiet)
+    assert (await bench.outcomes(photo_id))["rendered"][0] == state
+
+
+async def test_a_picture_that_upsets_the_models_fails_alone(bench: Bench) -> None:
+    def see(picture: np.ndarray) -> Seen:
+        if picture.shape[1] == 100:
+            raise RuntimeError("the network does not like it")
+        return Seen()
+
+    poison = await bench.upload(saved(quarters(100, 80), "JPEG"))
+    others = [await bench.upload(PICTURE) for _ in range(5)]
+    async with bench.working(looker=FakeLooker(see)):
+        await eventually(bench.quiet)
+    assert set((await bench.outcomes(poison)).values()) == {(pb.STAGE_STATE_FAILED, "gave_up")}
+    for photo_id in others:
+        assert (await bench.outcomes(photo_id))["rendered"][0] == pb.STAGE_STATE_DONE
+
+
+async def test_a_lost_lease_leaves_nothing(bench: Bench) -> None:
+    photo_id = await bench.upload(PICTURE)
+    analysis = bench.analysis()
+    (late,) = await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(0))
+    rendered = await analysis.render(late)
+    assert rendered is not None
+    (other,) = await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(minutes=1))
+    with pytest.raises(LeaseLostError):
+        await analysis.keep(rendered, Seen())
+    assert await bench.said(photo_id) == []
+    assert await verify(bench.library, blobs=bench.blobs, photos=bench.photos) == (0, [])
+    again = await analysis.render(other)
+    assert again is not None
+    await analysis.keep(again, Seen())
+    assert await verify(bench.library, blobs=bench.blobs, photos=bench.photos) == (2, [])
+
+
+async def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_is_not(bench: Bench) -> None:
+    await bench.upload(PICTURE)
+    (dead,) = await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(0))
+    key = f"renditions/{bench.library}/left-behind"
+    await bench.photos.declare(dead, [key])
+    await bench.blobs.put(key, _chunks(b"half a picture"))
+    (living,) = await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(minutes=1))
+    await bench.photos.declare(living, [f"{key}-2"])
+    await bench.blobs.put(f"{key}-2", _chunks(b"half a picture"))
+    assert await bench.analysis().sweep() == 1
+    assert [found async for found in bench.blobs.keys("renditions")] == [f"{key}-2"]
+
+
+async def test_a_second_look_replaces_pictures_and_keeps_the_faces_it_finds_again(bench: Bench) -> None:
+    photo_id = await bench.upload(PICTURE)
+    async with bench.working():
+        await eventually(bench.quiet)
+    (first,) = await bench.photos.faces_of(bench.library, [photo_id])
+    await bench.photos.ask_for_outdated(PACKS)
+    assert await bench.quiet()
+    await bench.photos.ask_for_outdated(Packs("another", "fake-tags"))
+    shifted = Seen((face((0.27, 0.25, 0.5, 0.5)), face((0.8, 0.8, 0.1, 0.1))))
+    async with bench.working(looker=FakeLooker(lambda _: shifted)):
+        await eventually(bench.quiet)
+    faces = await bench.photos.faces_of(bench.library, [photo_id])
+    assert len(faces) == 2
+    assert first["id"] == faces[0]["id"]
+    assert len(await bench.said(photo_id)) == 2
+    await bench.analysis().sweep()
+    assert await verify(bench.library, blobs=bench.blobs, photos=bench.photos) == (2, [])
+
+
+async def test_a_stopped_role_gives_back_what_it_holds(bench: Bench) -> None:
+    await bench.upload(PICTURE)
+    stuck = asyncio.Event()
+
+    class Stuck:
+        async def render(self, original: Original) -> Rendering:
+            stuck.set()
+            await asyncio.Event().wait()
+            raise AssertionError(original)
+
+    async with bench.working(renderer=Stuck()):
+        await stuck.wait()
+    (leased,) = await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(minutes=1))
+    assert leased.attempt == 1
+
+
+async def test_leases_of_slow_work_are_lengthened(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysing, "LEASE", timedelta(milliseconds=200))
+    photo_id = await bench.upload(PICTURE)
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    class Slow(PlainRenderer):
+        async def render(self, original: Original) -> Rendering:
+            started.set()
+            await go_on.wait()
+            return await super().render(original)
+
+    async def lengthened() -> bool:
+        (row,) = await bench.rows("SELECT leased_until > created + interval '1 second' AS longer FROM work")
+        return bool(row["longer"])
+
+    async with bench.working(renderer=Slow()):
+        await started.wait()
+        await eventually(lengthened)
+        assert not await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(minutes=1))
+        go_on.set()
+        await eventually(bench.quiet)
+    (stage, *_) = (await bench.said(photo_id))[0].stages
+    assert stage.attempts == 1
+
+
+async def test_heard_of_twice_a_photo_is_analysed_once(bench: Bench) -> None:
+    photo_id = await bench.upload(PICTURE)
+    async with bench.working():
+        await eventually(bench.quiet)
+    photo = await bench.photos.photo(photo_id)
+    assert photo is not None
+    async with bench.database.transaction(keys=[str(photo_id)]) as tx:
+        await bench.photos.take_in(tx, photo, lane=Lane.BACKFILL)
+    assert await bench.quiet()
+
+
+@asynccontextmanager
+async def jailed() -> AsyncIterator[tuple[Jail, JailedRenderer]]:
+    limits = Limits(memory=512 << 20, cpu=TIME_LIMIT, wall=TIME_LIMIT)
+    async with Jail(children=2, target=TARGET, limits=limits) as jail:
+        yield jail, JailedRenderer(jail, max_pixels=200_000_000)
+
+
+async def test_in_the_jail_real_photos_come_out_and_killed_decoders_are_replaced(bench: Bench, shared: Path) -> None:
+    async with jailed() as (jail, renderer):
+        photos = [
+            await bench.upload(path.read_bytes()) for path in sorted((shared / "photos/objects").glob("*.jpg"))[:12]
+        ]
+        async with bench.working(renderer=renderer):
+            for _ in range(5):
+                await eventually(_running(jail))
+                os.kill(next(filter(None, (child.pid for child in jail._children))), signal.SIGKILL)
+                await asyncio.sleep(0.05)
+            await eventually(bench.quiet)
+    for photo_id in photos:
+        assert (await bench.outcomes(photo_id))["rendered"] == (pb.STAGE_STATE_DONE, "")
+
+
+def _running(jail: Jail) -> Callable[[], Any]:
+    async def running() -> bool:
+        return any(child.pid for child in jail._children)
+
+    return running
