@@ -43,9 +43,8 @@ async def write(database: Database, writer: int, *, locked: bool) -> None:
     for _ in range(EVENTS // WRITERS):
         key = pick.choice(KEYS)
         async with database.transaction(keys=[key] if locked else []) as tx:
-            if not locked:
-                # What a writer without the lock does: its transaction id is given out before it waits for the row.
-                await tx.execute("SELECT pg_current_xact_id()")
+            # Transactions write other things first, so ids are given out before anybody waits for the row of the key.
+            await tx.execute("SELECT pg_current_xact_id()")
             allowed = Transaction(tx.connection, frozenset([key]))
             await append(allowed, changed(key, await next_revision(tx, key)))
 
@@ -124,3 +123,20 @@ async def test_what_was_not_committed_comes_again(database_url: str) -> None:
     assert [message.revision for message in first] == [1, 2, 3]
     assert [message.revision for message in again] == [2, 3]
     assert uuid7() > first[0].id
+
+
+async def test_nothing_is_read_past_a_transaction_that_still_runs(database_url: str) -> None:
+    await migrate(database_url, schema="metadata", packages=[])
+    async with (
+        Database.open(database_url, schema="metadata") as database,
+        PostgresBus.open(database_url, home="metadata", producers={Topic.CATALOGUE: "metadata"}) as bus,
+        bus.subscribe("reader", [Topic.CATALOGUE]) as subscription,
+    ):
+        await partitions.renew(database)
+        async with database.transaction(keys=["slow"]) as slow:
+            await append(slow, changed("slow", 1))
+            async with database.transaction(keys=["quick"]) as quick:
+                await append(quick, changed("quick", 1))
+            early = await subscription.poll(limit=10, timeout=timedelta(milliseconds=100))
+        late = await subscription.poll(limit=10, timeout=timedelta(seconds=5))
+    assert [message.key for message in [*early, *late]] == ["slow", "quick"]
