@@ -1,5 +1,6 @@
 """Commands that ask: who and what was found."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -10,9 +11,6 @@ from gallery.cli.errors import UsageError
 from gallery.cli.main import Target
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-
-SHORT = 8
-"""Characters of an id in a table: its end, since the beginning of a UUIDv7 is the time."""
 
 
 @click.command()
@@ -27,7 +25,7 @@ def people(target: Target, *, as_json: bool) -> None:
         return
     rows = [(person["id"], person["name"], person["faces"], person["photos"]) for person in answer["people"]]
     output.table(["id", "name", "faces", "photos"], rows, empty="nobody yet")
-    output.out.print(f"{answer['unassigned_faces']} faces of nobody yet")
+    output.say(f"{answer['unassigned_faces']} faces of nobody yet")
 
 
 @click.command()
@@ -40,8 +38,8 @@ def faces(target: Target, *, as_json: bool) -> None:
     if as_json:
         output.document({"faces": found})
         return
-    rows = [(face["id"], face["file"], face["state"], face["person"], f"{face['quality']:.2f}") for face in found]
-    output.table(["id", "file", "state", "person", "quality"], rows, empty="no faces")
+    columns = ("id", "file", "state", "person")
+    output.table(columns, [[face[column] for column in columns] for face in found], empty="no faces")
 
 
 @click.command()
@@ -50,7 +48,7 @@ def faces(target: Target, *, as_json: bool) -> None:
 @click.pass_obj
 def face(target: Target, face_id: str, *, as_json: bool) -> None:
     """One face, with the evidence for its assignment or why it has none."""
-    _show_one(target, f"/faces/{face_id}", as_json=as_json)
+    _show_one(target, f"/faces/{face_id}", as_json=as_json, show=output.facts)
 
 
 @click.command()
@@ -59,16 +57,16 @@ def face(target: Target, face_id: str, *, as_json: bool) -> None:
 @click.pass_obj
 def photo(target: Target, photo_id: str, *, as_json: bool) -> None:
     """Everything known of one photo."""
-    _show_one(target, f"/photos/{photo_id}", as_json=as_json)
+    _show_one(target, f"/photos/{photo_id}", as_json=as_json, show=output.photo)
 
 
-def _show_one(target: Target, path: str, *, as_json: bool) -> None:
+def _show_one(target: Target, path: str, *, as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
     with connected(target.data, server=target.server) as connection:
         answer = connection.get(path)
     if as_json:
         output.document(answer)
     else:
-        output.facts(answer)
+        show(answer)
 
 
 @click.command()
@@ -84,7 +82,7 @@ def name(target: Target, person: str, name: str, *, as_json: bool) -> None:
     if as_json:
         output.document(answer)
     else:
-        output.out.print(f"{name}: {found['faces']} faces in {found['photos']} photos")
+        output.say(f"{name}: {found['faces']} faces in {found['photos']} photos")
 
 
 def _person(connection: Connection, wanted: str) -> dict[str, Any]:
@@ -99,23 +97,33 @@ def _person(connection: Connection, wanted: str) -> dict[str, Any]:
     raise UsageError(f"{wanted} {problem}: see gallery people")
 
 
-@click.command()
-@click.argument("query")
+@click.command(context_settings={"ignore_unknown_options": True})  # a query may begin with a minus
+@click.argument("query", nargs=-1, required=True)
 @click.option("--limit", type=click.IntRange(1, 500), default=100, show_default=True)
 @click.option("--cursor", help="What `next` of the page before said.")
 @as_json_option
 @click.pass_obj
-def search(target: Target, query: str, *, limit: int, cursor: str | None, as_json: bool) -> None:
+def search(target: Target, query: tuple[str, ...], *, limit: int, cursor: str | None, as_json: bool) -> None:
     """Find photos, such as: person:anna date:2024 -tag:beach."""
-    parameters = {"q": query, "limit": limit} | ({"cursor": cursor} if cursor else {})
+    parameters = {"q": " ".join(query), "limit": limit} | ({"cursor": cursor} if cursor else {})
     with connected(target.data, server=target.server) as connection:
         answer = connection.get("/search", **parameters)
     if as_json:
         output.document(answer)
         return
-    rows = [(found["taken_at"], found["file"], found["id"]) for found in answer["photos"]]
-    output.table(["taken", "file", "id"], rows, empty="nothing found")
-    output.out.print(f"{len(rows)} of {answer['total']}")
+    rows = [(found["id"], found["taken_at"], found["file"], _named(found["people"])) for found in answer["photos"]]
+    output.table(["id", "taken", "file", "people"], rows, empty="nothing found")
+    if rows:
+        output.say(
+            f"{len(rows)} of {answer['total']}" + (f"; go on with --cursor {answer['next']}" if answer["next"] else "")
+        )
+
+
+def _named(people: list[dict[str, Any]]) -> str:
+    """Names of people in a photo; the unnamed ones as a number."""
+    names = sorted(person["name"] for person in people if person["name"])
+    unnamed = len(people) - len(names)
+    return ", ".join([*names, f"{unnamed} unnamed"] if unnamed else names)
 
 
 @click.command()
@@ -130,8 +138,18 @@ def status(target: Target, *, as_json: bool) -> None:
         return
     states = ("pending", "done", "failed", "rejected")
     rows = [(stage, *(counts[state] for state in states)) for stage, counts in answer["stages"].items()]
-    output.out.print(f"{answer['photos']} photos, {'consistent' if answer['consistent'] else 'NOT consistent'}")
     output.table(["stage", *states], rows, empty="no stages")
+    verdict = "everything adds up" if answer["consistent"] else "the ledger does NOT add up: run gallery events resync"
+    output.say(f"{answer['photos']} photos; {verdict}")
+    output.facts(
+        {
+            "oldest pending": f"{answer['oldest_pending_seconds']:.0f} s"
+            if answer.get("oldest_pending_seconds")
+            else "",
+            "packs": answer.get("packs"),
+            "without a pack": answer.get("without_pack"),
+        }
+    )
 
 
 @click.command()

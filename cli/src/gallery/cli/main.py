@@ -11,23 +11,24 @@ import click
 from gallery.cli.errors import CommandError, ExitCode
 
 COMMANDS = {
-    "up": "serving",
-    "import": "serving",
-    "people": "asking",
-    "faces": "asking",
-    "face": "asking",
-    "name": "asking",
-    "photo": "asking",
-    "search": "asking",
-    "status": "asking",
-    "packs": "asking",
-    "settings": "upkeep",
-    "dead-letters": "upkeep",
-    "events": "upkeep",
-    "verify": "upkeep",
-    "doctor": "upkeep",
+    "up": ("serving", "Serve everything in one process tree."),
+    "import": ("serving", "Bring folders, files and zip files in."),
+    "status": ("asking", "How far every photo is."),
+    "people": ("asking", "Who was found."),
+    "faces": ("asking", "Every face."),
+    "name": ("asking", "Say who somebody is."),
+    "search": ("asking", "Find photos."),
+    "photo": ("asking", "Everything known of one photo."),
+    "face": ("asking", "One face, and why it is whose it is."),
+    "packs": ("asking", "The model packs."),
+    "dead-letters": ("upkeep", "Facts that could not be handled."),
+    "events": ("upkeep", "Have services say their facts again."),
+    "settings": ("upkeep", "The settings in force, and their source."),
+    "verify": ("upkeep", "Check every object against its row."),
+    "doctor": ("upkeep", "What is amiss, and what to do about it."),
 }
-"""Each command and the module that holds it; loaded when it is called, so that the command starts fast."""
+"""Each command, the module that holds it and its line in the help: modules are loaded when a command is called, so that
+the help and every command start fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,16 @@ class LazyCommands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # click's signature
         """Load one command."""
-        module = COMMANDS.get(cmd_name)
-        if module is None:
+        if cmd_name not in COMMANDS:
             return None
+        module, _ = COMMANDS[cmd_name]
         commands: dict[str, click.Command] = importlib.import_module(f"gallery.cli.{module}").COMMANDS
         return commands[cmd_name]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's
+        """Write the list of commands without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
 def _default_data() -> Path:

@@ -1,28 +1,23 @@
 """``gallery up`` and ``gallery import``."""
 
 import asyncio
-import signal
+import subprocess
 from pathlib import Path
 
 import click
 
 from gallery.cli import output
-from gallery.cli.connection import Connection, client, connected, started, token
+from gallery.cli.connection import Connection, client, connected, running_on, started, token
 from gallery.cli.errors import CommandError, ExitCode
-from gallery.cli.importing import Import, Summary
+from gallery.cli.importing import bring_in
 from gallery.cli.main import Target
+from gallery.cli.summary import Summary
 from gallery.cli.walking import Found, walk
 
 
 def _import(connection: Connection, found: Found, *, lane: str, wait: bool) -> Summary:
     with output.Bars() as bars:
-        return Import(connection, lane=lane, progress=bars).run(found, wait=wait)
-
-
-def _code(result: Summary) -> ExitCode:
-    if result.failed:
-        return ExitCode.FAILED
-    return ExitCode.REJECTED if result.rejected else ExitCode.DONE
+        return bring_in(connection, found, lane=lane, wait=wait, progress=bars)
 
 
 @click.command("import")
@@ -40,7 +35,7 @@ def import_(target: Target, paths: tuple[Path, ...], *, lane: str, no_wait: bool
         output.document(result.document())
     else:
         output.summary(result)
-    raise click.exceptions.Exit(_code(result))
+    raise click.exceptions.Exit(result.exit_code)
 
 
 @click.command()
@@ -54,13 +49,34 @@ def up(target: Target, *, port: int | None, photos: Path | None, once: bool) -> 
         _serve(target, port)
         return
     found = walk([photos])
-    with started(target.data, port=port) as url, client(url, token(target.data, server=None)) as opened:
-        result = _import(Connection(opened, url), found, lane="backfill", wait=True)
-        output.summary(result)
+    url = running_on(target.data)
+    if url is not None:
+        _import_first(target, url, found)
+        output.say(f"a gallery already serves at {url}")
+        return
+    with started(target.data, port=port) as (url, process):
+        result = _import_first(target, url, found)
         if not once:
-            output.out.print(f"serving at {url}, Ctrl-C stops it")
-            signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            output.say(f"serving at {url}, Ctrl-C stops it")
+            _wait_for(process)
     raise click.exceptions.Exit(ExitCode.FAILED if result.failed else ExitCode.DONE)
+
+
+def _import_first(target: Target, url: str, found: Found) -> Summary:
+    with client(url, token(target.data, server=None)) as opened:
+        result = _import(Connection(opened, url), found, lane="backfill", wait=True)
+    output.summary(result)
+    return result
+
+
+def _wait_for(process: "subprocess.Popen[str]") -> None:
+    """Stay until the gallery ends or somebody stops it."""
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        return
+    if code:
+        raise CommandError(f"the gallery ended with code {code}")
 
 
 def _serve(target: Target, port: int | None) -> None:

@@ -106,8 +106,9 @@ def verify(target: Target, *, as_json: bool) -> None:
     if as_json:
         output.document(answer)
     else:
-        rows = [tuple(finding.values()) for finding in answer["findings"]]
-        output.table(["finding", "photo", "key"], rows, empty=f"{answer['objects']} objects, nothing amiss")
+        columns = ("service", "kind", "photo_id", "key", "detail")
+        rows = [[finding.get(column) for column in columns] for finding in answer["findings"]]
+        output.table(columns, rows, empty=f"{answer['objects']} objects, nothing amiss")
     raise click.exceptions.Exit(ExitCode.FAILED if answer["findings"] else ExitCode.DONE)
 
 

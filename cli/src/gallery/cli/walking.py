@@ -1,8 +1,8 @@
 """Finding the photos and videos below some paths, in folders and in zip files."""
 
 import os
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -12,31 +12,31 @@ from typing import IO
 from gallery.cli.errors import UsageError
 from gallery.runtime.media_types import HEAD, detect
 
-EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".heic", ".heif", ".hif", ".avif", ".gif", ".tif", ".tiff", ".bmp"}
-    | {".mp4", ".m4v", ".mov", ".webm", ".jxl", ".jp2"}
-    | {".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".raf"}
+# Endings under which cameras, phones and scanners write. Some name formats that the gallery does not take in: such a
+# file is a photo all the same, and is told so instead of being passed over.
+ENDINGS = frozenset(
+    {".avif", ".avifs", ".bmp", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg"}
+    | {".j2k", ".jp2", ".jxl", ".png", ".tif", ".tiff", ".webp"}
+    | {".3g2", ".3gp", ".m4v", ".mov", ".mp4", ".qt", ".webm"}
+    | {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw"}
 )
-"""A file of such a name is meant to be a photo or video, whatever is in it."""
-
-MOST_ENTRIES = 200_000
-MOST_TIMES_LARGER = 200
-"""Of a zip file; photos are compressed already and hardly grow, so more is a bomb."""
+ARCHIVE = ".zip"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file to import.
+    """One file to import: a photo or video by content or name.
 
     Attributes:
-        file: Path below what was named, with slashes.
+        file: Path below what was named, with slashes; one in an archive begins with the archive's name.
         size: Bytes.
+        modified: When it was last changed; None when its source does not say in which zone.
         opened: Opens it for reading.
     """
 
     file: str
     size: int
-    modified: datetime
+    modified: datetime | None
     opened: Callable[[], IO[bytes]]
 
 
@@ -59,15 +59,18 @@ class Found:
 
 
 def walk(paths: Sequence[Path]) -> Found:
-    """Find what to import.
+    """Find what to import, in the order of names; hidden files below a folder are passed over.
+
+    Links to folders are not followed, so that no walk goes in circles.
 
     Raises:
         UsageError: A path is not there.
     """
-    found = Found()
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path} is not there")
+    found = Found()
+    for path in paths:
         if path.is_dir():
             _walk_folder(path, found)
         else:
@@ -75,90 +78,62 @@ def walk(paths: Sequence[Path]) -> Found:
     return found
 
 
+def is_named_like_photo(name: str) -> bool:
+    """Whether the ending says that it is a photo or video."""
+    return PurePosixPath(name).suffix.lower() in ENDINGS
+
+
 def _walk_folder(folder: Path, found: Found) -> None:
     def unreadable(error: OSError) -> None:
-        name = os.path.relpath(str(error.filename), folder)
-        found.rejected.append(Rejected(name, "unreadable", error.strerror or "it cannot be read"))
+        name = os.path.relpath(os.fsdecode(error.filename), folder)
+        found.rejected.append(Rejected(_shown(name), "unreadable", _reason(error)))
 
     for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
                 path = Path(parent) / name
-                _sort_in(path, path.relative_to(folder).as_posix(), found)
+                _sort_in(path, _shown(path.relative_to(folder).as_posix()), found)
 
 
 def _sort_in(path: Path, name: str, found: Found) -> None:
-    """Put one file where it belongs: a source, rejected, ignored, or a zip file to look into."""
+    """Put one file where it belongs: a source, rejected, ignored, or an archive to look into."""
+    if path.suffix.lower() == ARCHIVE:
+        from gallery.cli.archives import walk_archive
+
+        walk_archive(path, name, found)
+        return
+    named = is_named_like_photo(name)
     try:
         status = path.stat()
-        with path.open("rb") as opened:
-            head = opened.read(HEAD)
+        meant = stat.S_ISREG(status.st_mode) and (_has_photo_inside(path) or named)
     except OSError as error:
-        found.rejected.append(Rejected(name, "unreadable", error.strerror or "it cannot be read"))
+        if named:
+            found.rejected.append(Rejected(name, "unreadable", _reason(error)))
+        else:
+            found.ignored += 1
         return
-    if zipfile.is_zipfile(path) and path.suffix.lower() == ".zip":
-        _walk_zip(path, name, found)
-    elif _is_meant(name, head):
+    if meant:
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
-        found.sources.append(Source(name, status.st_size, modified, partial(_open_file, path)))
+        found.sources.append(Source(name, status.st_size, modified, partial(_open, path)))
     else:
         found.ignored += 1
 
 
-def _is_meant(name: str, head: bytes) -> bool:
-    return detect(head) is not None or PurePosixPath(name).suffix.lower() in EXTENSIONS
-
-
-def _walk_zip(path: Path, name: str, found: Found) -> None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            _refuse_bomb(entries)
-            for entry in entries:
-                _sort_entry_in(path, archive, entry, found)
-    except (zipfile.BadZipFile, OSError, ZipBombError) as error:
-        code = "zip_bomb" if isinstance(error, ZipBombError) else "bad_zip"
-        found.rejected.append(Rejected(name, code, str(error)))
-
-
-class ZipBombError(Exception):
-    """A zip file that unpacks to far more than photos ever do."""
-
-
-def _refuse_bomb(entries: Sequence[zipfile.ZipInfo]) -> None:
-    if len(entries) > MOST_ENTRIES:
-        raise ZipBombError(f"the zip file has {len(entries)} entries, more than {MOST_ENTRIES}")
-    packed, unpacked = sum(entry.compress_size for entry in entries), sum(entry.file_size for entry in entries)
-    if unpacked > MOST_TIMES_LARGER * max(packed, 1):
-        raise ZipBombError(f"the zip file unpacks to {unpacked // max(packed, 1)} times its size")
-
-
-def _sort_entry_in(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, found: Found) -> None:
-    name = entry.filename
-    if any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts):
-        return
-    if entry.flag_bits & 1:
-        found.rejected.append(Rejected(name, "encrypted", "the zip entry needs a password: unpack it first"))
-        return
-    with archive.open(entry) as opened:
-        head = opened.read(HEAD)
-    if _is_meant(name, head):
-        modified = datetime(*entry.date_time, tzinfo=UTC)
-        found.sources.append(Source(name, entry.file_size, modified, partial(_open_entry, path, entry.filename)))
-    else:
-        found.ignored += 1
-
-
-def _open_file(path: Path) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _open_entry(path: Path, name: str) -> IO[bytes]:
-    return zipfile.ZipFile(path).open(name)
+def _has_photo_inside(path: Path) -> bool:
+    """Look at the content, which also tells whether it can be read at all."""
+    with path.open("rb") as opened:
+        return detect(opened.read(HEAD)) is not None
 
 
-def chunks(opened: IO[bytes], size: int = 1 << 18) -> Iterator[bytes]:
-    """Read an open file piece by piece."""
-    while piece := opened.read(size):
-        yield piece
+def _shown(name: str) -> str:
+    """A name that is not UTF-8 on disk is still to be told, as JSON and in a request."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def _reason(error: OSError) -> str:
+    return f"it cannot be read: {error.strerror or error}"

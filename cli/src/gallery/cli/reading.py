@@ -1,0 +1,40 @@
+"""Reading the content of what was found, piece by piece."""
+
+import hashlib
+from collections.abc import Iterator
+
+from gallery.cli.archives import FAULTS
+from gallery.cli.walking import Source
+
+PIECE = 1 << 18
+"""Bytes read at a time: larger ones gain nothing, smaller ones cost a system call each."""
+
+
+class UnreadableSourceError(Exception):
+    """A file could be found and not be read to its end."""
+
+
+def pieces(source: Source) -> Iterator[bytes]:
+    """Yield the content of a source.
+
+    Raises:
+        UnreadableSourceError: At any step.
+    """
+    try:
+        with source.opened() as opened:
+            while piece := opened.read(PIECE):
+                yield piece
+    except FAULTS as error:
+        raise UnreadableSourceError(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def digest(source: Source) -> str:
+    """Return the SHA-256 of a source in hex.
+
+    Raises:
+        UnreadableSourceError: It cannot be read.
+    """
+    found = hashlib.sha256()
+    for piece in pieces(source):
+        found.update(piece)
+    return found.hexdigest()

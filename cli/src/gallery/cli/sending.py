@@ -1,0 +1,85 @@
+"""Sending one file, again when the network or the gallery was away for a moment."""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import httpx
+
+from gallery.cli.connection import Connection, refusal
+from gallery.cli.errors import CommandError
+from gallery.cli.reading import UnreadableSourceError, pieces
+from gallery.cli.walking import Source
+
+ATTEMPTS = 6
+"""With pauses that double from a quarter of a second, about eight seconds of a bad network."""
+FIRST_PAUSE_SECONDS = 0.25
+TRY_AGAIN = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What became of one file at the upload.
+
+    Attributes:
+        status: ``accepted``, ``already_stored`` or ``rejected``.
+        photo: Its id, unless it was rejected.
+        code: Why it was rejected.
+        detail: The same as a sentence.
+    """
+
+    status: str
+    photo: str | None = None
+    code: str = ""
+    detail: str = ""
+
+
+def send(connection: Connection, source: Source, *, digest: str, lane: str) -> Sent:
+    """Send one file.
+
+    What was stored by an attempt whose answer got lost counts as accepted: it was not there before.
+
+    Raises:
+        CommandError: The gallery stays away, or refuses more than this file.
+    """
+    fields = {"path": source.file, "sha256": digest, "lane": lane}
+    if source.modified is not None:
+        fields["modified"] = source.modified.isoformat()
+    reason = ""
+    for attempt in range(ATTEMPTS):
+        time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) if attempt else 0)
+        try:
+            answer = _post(connection, fields, source)
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+            continue
+        except UnreadableSourceError as error:
+            return Sent("rejected", code="unreadable", detail=str(error))
+        if answer.is_success:
+            return _result(answer, again=attempt > 0)
+        if answer.status_code not in TRY_AGAIN:
+            raise refusal(answer)
+        reason = str(refusal(answer))
+    raise CommandError(f"{source.file} could not be sent ({reason}): run the import again, it goes on where it stopped")
+
+
+def _post(connection: Connection, fields: Mapping[str, str], source: Source) -> httpx.Response:
+    boundary = secrets.token_hex(16)
+    headers = {"content-type": f"multipart/form-data; boundary={boundary}"}
+    return connection.client.post("/api/v1/uploads", content=_form(boundary, fields, source), headers=headers)
+
+
+def _form(boundary: str, fields: Mapping[str, str], source: Source) -> Iterator[bytes]:
+    """The form as it goes over the wire (RFC 7578), in pieces as large as they are read."""
+    for name, value in fields.items():
+        yield f'--{boundary}\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+    yield f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="file"\r\n\r\n'.encode()
+    yield from pieces(source)
+    yield f"\r\n--{boundary}--\r\n".encode()
+
+
+def _result(answer: httpx.Response, *, again: bool) -> Sent:
+    (entry,) = answer.json()["uploads"]
+    status = "accepted" if again and entry["status"] == "already_stored" else entry["status"]
+    return Sent(status, entry.get("photo"), entry.get("code") or "", entry.get("detail") or "")

@@ -1,0 +1,104 @@
+"""The second half of an import: waiting until every photo has ended, its faces are grouped, and search has them."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from gallery.cli.connection import Connection
+from gallery.cli.errors import UnreachableError
+from gallery.cli.summary import Progress
+
+IDS_A_QUESTION = 2000
+ASK_EVERY_SECONDS = 0.2
+QUIET_FOR_SECONDS = 0.6
+"""Longer than a fact may take to be noticed (half a second): who is quiet that long has nothing on its way."""
+
+AWAY_FOR_SECONDS = 30
+"""How long a gallery may be away, such as for a restart, before waiting for it ends."""
+
+GROUPING = "grouping"
+ENDED = ("done", "failed", "rejected")
+
+
+class Waiting:
+    """Watches the photos of one import; made before the first of them is sent.
+
+    Args:
+        connection: The gallery.
+        progress: Shows a bar for each stage.
+    """
+
+    def __init__(self, connection: Connection, progress: Progress) -> None:
+        self._connection = connection
+        self._progress = progress
+        self._before = _ended(connection.get("/status"))
+
+    def until_ended(self, photos: Sequence[str], *, new: int) -> None:
+        """Return once nothing of these photos is pending and the gallery is quiet.
+
+        Args:
+            photos: Ids of all that were found, those stored before included.
+            new: How many of them this import brought.
+
+        Raises:
+            UnreachableError: The gallery went away and stayed away.
+        """
+        if not photos:
+            return
+        for part in _slices(photos):
+            while self._patiently(partial(progress_of, self._connection, part))["pending"]:
+                self._show(self._status(), new)
+                time.sleep(ASK_EVERY_SECONDS)
+        quiet_since = time.monotonic()
+        while time.monotonic() - quiet_since < QUIET_FOR_SECONDS:
+            status = self._status()
+            self._show(status, new)
+            if _is_busy(status):
+                quiet_since = time.monotonic()
+            time.sleep(ASK_EVERY_SECONDS)
+
+    def _status(self) -> dict[str, Any]:
+        return self._patiently(lambda: dict(self._connection.get("/status")))
+
+    def _patiently(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        deadline = time.monotonic() + AWAY_FOR_SECONDS
+        while True:
+            try:
+                return ask()
+            except UnreachableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(ASK_EVERY_SECONDS)
+
+    def _show(self, status: dict[str, Any], new: int) -> None:
+        """What others bring at the same time counts as well, so a bar may be ahead, never behind."""
+        if not new:
+            return
+        for stage, ended in _ended(status).items():
+            self._progress.show(stage, min(max(ended - self._before.get(stage, 0), 0), new), new)
+        self._progress.show(GROUPING, 0 if _is_busy(status) else 1, 1)
+
+
+def progress_of(connection: Connection, photos: Sequence[str]) -> dict[str, Any]:
+    """Sum up how far photos are."""
+    total: dict[str, Any] = {"pending": 0, "done": 0, "failed": 0, "rejected": []}
+    for part in _slices(photos):
+        answer = connection.ask("POST", "/photos/progress", json={"ids": part})
+        total = {name: total[name] + answer[name] for name in total}
+    return total
+
+
+def _is_busy(status: dict[str, Any]) -> bool:
+    """Whether faces wait for their group, or a changed group for the search index."""
+    indexed = status["stages"].get("indexed", {}).get("pending", 0)
+    return bool(status["grouping"]["pending"] or status["search"].get("pending") or indexed)
+
+
+def _ended(status: dict[str, Any]) -> dict[str, int]:
+    return {stage: sum(counts[state] for state in ENDED) for stage, counts in status["stages"].items()}
+
+
+def _slices(photos: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(photos), IDS_A_QUESTION):
+        yield list(photos[start : start + IDS_A_QUESTION])

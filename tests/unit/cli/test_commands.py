@@ -1,0 +1,162 @@
+"""Exit codes, JSON and tables of the other commands."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gallery.cli.main import COMMANDS, gallery
+from gallery.runtime.http import ProblemError
+
+Call = Callable[..., Any]
+
+PHOTO = "01990000-0000-7000-8000-0000000000aa"
+ANNA = "01990000-0000-7000-8000-00000000a44a"
+BEN = "01990000-0000-7000-8000-00000000b411"
+PEOPLE = {
+    "people": [
+        {"id": ANNA, "name": "Anna", "faces": 12, "photos": 9, "cover_face": None},
+        {"id": BEN, "name": None, "faces": 3, "photos": 3, "cover_face": None},
+    ],
+    "unassigned_faces": 5,
+}
+
+
+def test_every_command_is_there_and_described() -> None:
+    assert gallery.list_commands(None) == list(COMMANDS)  # type: ignore[arg-type]
+    for name in COMMANDS:
+        command = gallery.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        assert command.name == name
+        assert command.help
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys, gallery.cli.main; print([m for m in ('httpx', 'rich', 'pydantic', 'numpy') if m in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["import"], ["search"], ["people", "--nonsense"], ["up", "--port", "x"]]
+)
+def test_wrong_usage_is_64(call: Call, arguments: list[str]) -> None:
+    assert call(*arguments).code == 64
+
+
+def test_a_mistake_in_a_query_is_shown_with_its_place(call: Call) -> None:
+    result = call("search", "date:x")
+    assert result.code == 64
+    assert "date: is followed by a day" in result.err
+    assert "5" in result.err
+
+
+def test_a_query_may_begin_with_a_minus_and_have_many_words(call: Call) -> None:
+    assert call("search", "-tag:dog", "person:anna", "--json").json["facets"]["q"] == "-tag:dog person:anna"
+
+
+def test_people_are_listed(call: Call, fake: Any) -> None:
+    fake.people = PEOPLE
+    assert call("people", "--json").json == PEOPLE
+    shown = call("people").out
+    assert "Anna" in shown
+    assert "5 faces" in shown
+
+
+@pytest.mark.parametrize("wanted", [BEN, "b411"])
+def test_somebody_is_named(call: Call, fake: Any, wanted: str) -> None:
+    fake.people = PEOPLE
+    fake.answers("PATCH", f"/people/{BEN}", {"id": BEN, "name": "Ben"})
+    assert call("name", wanted, "Ben", "--json").json == {"id": BEN, "name": "Ben"}
+
+
+def test_nobody_of_this_name_is_wrong_usage(call: Call, fake: Any) -> None:
+    fake.people = PEOPLE
+    assert call("name", "Carl", "Charles").code == 64
+
+
+def test_pages_of_faces_become_one_document(call: Call, fake: Any) -> None:
+    def page(request: Any) -> Any:
+        first = "cursor" not in request.query_params
+        return {"faces": [{"id": "1" if first else "2"}], "next": "more" if first else None}
+
+    fake.answers("GET", "/faces", page)
+    assert call("faces", "--json").json == {"faces": [{"id": "1"}, {"id": "2"}]}
+
+
+def test_a_check_that_finds_something_fails(call: Call, fake: Any) -> None:
+    finding = {"service": "upload", "kind": "missing", "photo_id": PHOTO, "key": "k"}
+    fake.answers("POST", "/verify", {"objects": 4, "findings": [finding]})
+    assert call("verify", "--json").code == 1
+    assert "missing" in call("verify").out
+
+
+def test_what_is_not_there_fails_with_its_sentence(call: Call, fake: Any) -> None:
+    fake.answers("GET", f"/photos/{PHOTO}", ProblemError(404, "unknown_photo", "There is no photo of this id."))
+    result = call("photo", PHOTO)
+    assert (result.code, result.err.strip()) == (1, "There is no photo of this id.")
+
+
+def test_a_photo_is_shown(call: Call, fake: Any) -> None:
+    stages = {"faces": {"state": "done", "reason": None, "pack": "p"}, "tags": {"state": "done", "reason": "no_pack"}}
+    face = {
+        "id": PHOTO,
+        "box": [1, 2, 3, 4],
+        "score": 0.9,
+        "quality": 0.8,
+        "person": ANNA,
+        "name": "Anna",
+        "state": "assigned",
+    }
+    photo = {
+        "id": PHOTO,
+        "file": "[x]/a.jpg",
+        "tags": [{"label": "dog", "score": 0.71}],
+        "stages": stages,
+        "faces": [face],
+    }
+    fake.answers("GET", f"/photos/{PHOTO}", photo)
+    shown = call("photo", PHOTO).out
+    assert "[x]/a.jpg" in shown
+    assert "dog 0.71" in shown
+    assert "Anna" in shown
+    assert "no_pack" in shown
+
+
+def test_dead_letters_are_listed_shown_and_replayed(call: Call, fake: Any) -> None:
+    letter = {"id": PHOTO, "service": "search", "type": "PhotoChanged", "state": "dead", "cause": "KeyError: [x]"}
+    fake.answers("GET", "/dead-letters", {"dead_letters": [letter]})
+    fake.answers("GET", f"/dead-letters/{PHOTO}", letter)
+    fake.answers("POST", f"/dead-letters/{PHOTO}/replay", {"replayed": 1})
+    assert "KeyError: [x]" in call("dead-letters", "list").out
+    assert call("dead-letters", "show", PHOTO, "--json").json == letter
+    assert call("dead-letters", "replay", PHOTO, "--json").json == {"replayed": 1}
+
+
+def test_a_server_needs_its_token(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GALLERY_TOKEN", "wrong")
+    assert "token" in call("status").err
+    monkeypatch.delenv("GALLERY_TOKEN")
+    assert call("status").code == 64
+
+
+def test_nobody_at_an_address_is_a_failure(call: Call) -> None:
+    result = call("status", server="http://127.0.0.1:9")
+    assert result.code == 1
+    assert "does not answer" in result.err
+    assert call("status", server="gallery.example").code == 64
+
+
+def test_help_comes_at_once() -> None:
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        subprocess.run([Path(sys.executable).parent / "gallery", "--help"], capture_output=True, check=True)
+        took.append(time.monotonic() - began)
+    assert min(took) < 0.6
