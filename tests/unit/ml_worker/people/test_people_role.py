@@ -269,3 +269,19 @@ async def test_work_that_fails_comes_again(album: Album, monkeypatch: pytest.Mon
     await album.settle()
     assert await album.person(anna) is None
     assert len(await album.rows("SELECT FROM proposals")) == 1
+
+
+async def test_another_pack_groups_anew_and_keeps_who_is_who(album: Album) -> None:
+    faces = [(await album.add(who))[0] for who in (0, 0, 1, 1)]
+    await album.settle()
+    before = [await album.person(one) for one in faces]
+    assert len(set(before)) == 2
+    other = pack().model_copy(update={"name": "scrfd-w600k"})
+    async with album.database.transaction() as tx:
+        await tx.execute("UPDATE faces SET pack = 'scrfd-w600k'")
+        await WorkQueue(album.database).add(tx, [Job(LIBRARY, LIBRARY, "people", Lane.BACKFILL)])
+    album.role = PeopleRole(database=album.database, vectors=album.vectors, pack=other)
+    await album.settle()
+    assert [await album.person(one) for one in faces] == before
+    assert await album.rows("SELECT DISTINCT pack FROM proposals") == [{"pack": "scrfd-w600k"}]
+    assert await album.vectors.count("scrfd-w600k", LIBRARY) == 4

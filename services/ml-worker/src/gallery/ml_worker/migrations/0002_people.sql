@@ -24,6 +24,7 @@ CREATE TABLE proposals (
     face_id uuid PRIMARY KEY REFERENCES faces ON DELETE CASCADE,
     library_id uuid NOT NULL,
     photo_id uuid NOT NULL,
+    pack text NOT NULL,
     person_id uuid,
     state text NOT NULL CHECK (state IN ('assigned', 'suggested', 'unassigned', 'ignored')),
     rule text NOT NULL,
@@ -33,6 +34,7 @@ CREATE TABLE proposals (
     runner_up uuid,
     examples jsonb NOT NULL
 );
+COMMENT ON COLUMN proposals.pack IS 'Of the vector that it was made from; the face may have another by now.';
 COMMENT ON COLUMN proposals.examples IS 'Nearest faces of the person: [[face id, cosine], ...].';
 CREATE INDEX proposals_photo ON proposals (photo_id);
 CREATE INDEX proposals_library ON proposals (library_id);

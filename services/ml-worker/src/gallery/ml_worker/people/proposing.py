@@ -82,6 +82,7 @@ class Proposing:
         library_id = leased.job.library_id
         state = await self._store.library(library_id)
         faces = await self._store.all_faces(library_id)
+        await self._index(library_id, [])
         proposals = await asyncio.to_thread(regroup, faces, self._pack)
         changed = _changes(faces, proposals)
         await self._write_grouping(leased, changed, revision=state.decisions_revision)
@@ -94,7 +95,7 @@ class Proposing:
         """Make the vectors searchable, all of the library's when the index turns out to have lost some."""
         await self._vectors.ensure(self._pack.name, dimension=self._pack.embedder.dimension)
         points = [(face.id, face.vector) for face in new if face.ignored is None]
-        if library_id not in self._indexed:
+        if library_id not in self._indexed or not new:
             known = await self._vectors.count(self._pack.name, library_id)
             if known + len(points) < await self._store.count_vectors(library_id):
                 points = await self._store.vectors(library_id)
@@ -206,6 +207,6 @@ def _changes(faces: Sequence[LibraryFace], proposals: Sequence[Proposal]) -> lis
     changed = []
     for proposal in proposals:
         one = before[proposal.face_id]
-        if one.former != (proposal.person_id, str(proposal.state), str(proposal.evidence.rule)):
+        if not one.current or one.former != (proposal.person_id, str(proposal.state), str(proposal.evidence.rule)):
             changed.append((one.face.photo_id, proposal))
     return sorted(changed, key=lambda pair: (pair[0], pair[1].face_id))

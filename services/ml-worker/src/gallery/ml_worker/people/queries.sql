@@ -11,13 +11,13 @@ ORDER BY faces.photo_id, faces.id
 
 -- name: known_faces
 SELECT face_id, photo_id, person_id FROM proposals
-WHERE library_id = %(library_id)s AND face_id = ANY(%(ids)s) AND state <> 'ignored'
+WHERE library_id = %(library_id)s AND pack = %(pack)s AND face_id = ANY(%(ids)s) AND state <> 'ignored'
 
 -- name: all_faces
 -- What a canonical grouping needs, with a key that no arrival changes: content of the photo and place of the face.
 SELECT faces.id, faces.photo_id, photos.sha256, faces.box, faces.vector, faces.ignored,
        decisions.face_id IS NOT NULL AS judged, decisions.person_id AS judged_person,
-       proposals.person_id, proposals.state, proposals.rule
+       proposals.person_id, proposals.state, proposals.rule, proposals.pack = faces.pack AS current
 FROM faces
 JOIN photos ON photos.id = faces.photo_id
 LEFT JOIN decisions ON decisions.face_id = faces.id
@@ -52,15 +52,22 @@ WHERE decisions.revision < excluded.revision
 
 -- name: put_proposal
 -- A face that was taken back meanwhile gets none.
-INSERT INTO proposals (face_id, library_id, photo_id, person_id, state, rule, threshold, similarity, margin, runner_up,
-                       examples)
-SELECT faces.id, faces.library_id, faces.photo_id, %(person_id)s, %(state)s, %(rule)s, %(threshold)s, %(similarity)s,
-       %(margin)s, %(runner_up)s, %(examples)s
+INSERT INTO proposals (face_id, library_id, photo_id, pack, person_id, state, rule, threshold, similarity, margin,
+                       runner_up, examples)
+SELECT faces.id, faces.library_id, faces.photo_id, faces.pack, %(person_id)s, %(state)s, %(rule)s, %(threshold)s,
+       %(similarity)s, %(margin)s, %(runner_up)s, %(examples)s
 FROM faces WHERE faces.id = %(face_id)s
 ON CONFLICT (face_id) DO UPDATE SET
-    person_id = excluded.person_id, state = excluded.state, rule = excluded.rule, threshold = excluded.threshold,
+    pack = excluded.pack, person_id = excluded.person_id, state = excluded.state, rule = excluded.rule,
+    threshold = excluded.threshold,
     similarity = excluded.similarity, margin = excluded.margin, runner_up = excluded.runner_up,
     examples = excluded.examples
+
+-- name: outdated
+-- Faces looked at again with another pack keep their person until the library is grouped by the new vectors.
+SELECT EXISTS (SELECT FROM proposals JOIN faces ON faces.id = proposals.face_id
+               WHERE proposals.library_id = %(library_id)s AND faces.pack = %(pack)s
+                 AND proposals.pack <> faces.pack) AS outdated
 
 -- name: photos_of
 SELECT DISTINCT photo_id FROM faces WHERE id = ANY(%(ids)s)

@@ -8,7 +8,7 @@ import psycopg
 
 from gallery.ml_worker.packs import FacePack
 from gallery.ml_worker.people.proposing import LEASE, Proposing
-from gallery.ml_worker.people.store import PeopleStore, hold
+from gallery.ml_worker.people.store import PeopleStore, hold, queries
 from gallery.ports.vectors import Vectors
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
@@ -79,6 +79,9 @@ class PeopleRole:
         if await self._proposing.match_new(leased):
             return
         library_id = leased.job.library_id
+        if await self._store.outdated(library_id):
+            async with self._database.transaction() as tx:
+                await tx.execute(queries.note_change, {"library_id": library_id, "decisions_revision": 0})
         if (await self._store.library(library_id)).due and await self._quiet(library_id):
             changed = await self._proposing.group_all(leased)
             log.info("faces grouped", library_id=str(library_id), changed=changed)

@@ -64,6 +64,7 @@ class LibraryFace:
         judged: Whether somebody decided about it.
         judged_person: Whom they said; None: nobody of this gallery.
         former: The proposal that stands: person, state and rule; None when there is none.
+        current: Whether it was made from this pack's vectors.
     """
 
     face: StoredFace
@@ -71,6 +72,7 @@ class LibraryFace:
     judged: bool
     judged_person: UUID | None
     former: tuple[UUID | None, str, str] | None
+    current: bool
 
 
 class PeopleStore:
@@ -97,13 +99,18 @@ class PeopleStore:
 
     async def known(self, library_id: UUID, ids: Sequence[UUID]) -> dict[UUID, tuple[UUID, UUID | None]]:
         """Photo and person of faces that something was proposed for; ignored ones are left out."""
-        rows = await self._rows(queries.known_faces, library_id=library_id, ids=list(ids))
+        rows = await self._rows(queries.known_faces, library_id=library_id, pack=self._pack, ids=list(ids))
         return {row["face_id"]: (row["photo_id"], row["person_id"]) for row in rows}
 
     async def all_faces(self, library_id: UUID) -> list[LibraryFace]:
         """Every face of a library."""
         rows = await self._rows(queries.all_faces, library_id=library_id, pack=self._pack)
         return [_library_face(row) for row in rows]
+
+    async def outdated(self, library_id: UUID) -> bool:
+        """Whether proposals stand that were made from vectors of another pack."""
+        (row,) = await self._rows(queries.outdated, library_id=library_id, pack=self._pack)
+        return bool(row["outdated"])
 
     async def photos_of(self, faces: Sequence[UUID]) -> set[UUID]:
         """The photos that these faces are in."""
@@ -229,4 +236,5 @@ def _library_face(row: dict[str, Any]) -> LibraryFace:
         judged=row["judged"],
         judged_person=row["judged_person"],
         former=(row["person_id"], row["state"], row["rule"]) if row["state"] else None,
+        current=bool(row["current"]),
     )
