@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -39,19 +38,20 @@ def pack() -> FacePack:
 
 @pytest_asyncio.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await migrate(database_url, schema="ml_worker", packages=[])
+    await migrate(database_url, schema="ml_worker", packages=["gallery.ml_worker"])
     async with Database.open(database_url, schema="ml_worker") as opened:
         await partitions.renew(opened)
-        async with opened.transaction() as tx:
-            await tx.execute(
-                "CREATE TABLE photos (id uuid PRIMARY KEY, library_id uuid NOT NULL, sha256 bytea NOT NULL,"
-                " width int NOT NULL, height int NOT NULL);"
-                "CREATE TABLE faces (id uuid PRIMARY KEY, library_id uuid NOT NULL, photo_id uuid NOT NULL,"
-                " box real[] NOT NULL, pack text NOT NULL, vector bytea NOT NULL, ignored text)"
-            )
-            script = files("gallery.ml_worker") / "migrations" / "0002_people.sql"
-            await tx.execute(script.read_bytes())
         yield opened
+
+
+PHOTO = """
+    INSERT INTO photos (id, library_id, sha256, blob_key, size_bytes, media_type, width, height)
+    VALUES (%s, %s, %s, 'key', 1, 'image/jpeg', 800, 600)
+"""
+FACE = """
+    INSERT INTO faces (id, library_id, photo_id, box, vector, ignored, pack, score, quality, landmarks)
+    VALUES (%s, %s, %s, %s, %s, %s, 'scrfd-edgeface', 0.9, 0.9, '{}')
+"""
 
 
 class Album:
@@ -71,14 +71,10 @@ class Album:
     async def add(self, *people: int, ignored: str | None = None) -> list[UUID]:
         photo, faces = uuid7(), [uuid7() for _ in people]
         async with self.database.transaction() as tx:
-            await tx.execute(
-                "INSERT INTO photos VALUES (%s, %s, %s, 800, 600)", [photo, LIBRARY, self.random.bytes(32)]
-            )
+            await tx.execute(PHOTO, [photo, LIBRARY, self.random.bytes(32)])
             for index, (face, who) in enumerate(zip(faces, people, strict=True)):
-                await tx.execute(
-                    "INSERT INTO faces VALUES (%s, %s, %s, %s, 'scrfd-edgeface', %s, %s)",
-                    [face, LIBRARY, photo, [index / 10, 0.0, 0.1, 0.1], self.vector(who).tobytes(), ignored],
-                )
+                box = [index / 10, 0.0, 0.1, 0.1]
+                await tx.execute(FACE, [face, LIBRARY, photo, box, self.vector(who).tobytes(), ignored])
             await WorkQueue(self.database).add(tx, [Job(LIBRARY, LIBRARY, "people", Lane.BACKFILL)])
         return faces
 

@@ -81,7 +81,7 @@ ON CONFLICT (photo_id) DO UPDATE SET revision = proposed_photos.revision + 1
 RETURNING revision
 
 -- name: proposed_photos
-SELECT photo_id, revision FROM proposed_photos JOIN photos ON photos.id = photo_id
+SELECT photo_id, proposed_photos.revision FROM proposed_photos JOIN photos ON photos.id = photo_id
 WHERE library_id = %(library_id)s AND photo_id > %(after)s ORDER BY photo_id LIMIT %(limit)s
 
 -- name: photo_size
