@@ -139,17 +139,17 @@ def either(parts: list[Query]) -> Query:
     return flat[0] if len(flat) == 1 else Or(flat)
 
 
-def leaves(query: Query, *, negated: bool = False) -> list[tuple[Leaf, bool]]:
-    """The conditions at the tips of the tree, each with whether it stands below an odd number of minus signs."""
+def leaves(query: Query) -> list[Leaf]:
+    """The conditions at the tips of the tree."""
     match query:
         case Everything():
             return []
         case Not(part):
-            return leaves(part, negated=not negated)
+            return leaves(part)
         case And(parts) | Or(parts):
-            return [leaf for part in parts for leaf in leaves(part, negated=negated)]
+            return [leaf for part in parts for leaf in leaves(part)]
         case _:
-            return [(query, negated)]
+            return [query]
 
 
 def render(query: Query) -> str:
