@@ -118,9 +118,6 @@ def _grouped(rows: Iterable[Mapping[str, Any]]) -> Mapping[UUID, list[Mapping[st
 def _photo(
     row: Mapping[str, Any], *, faces: Iterable[Mapping[str, Any]], tags: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    measured = row["thumbhash"] is not None
-    hashes = {"phash": row["phash"].hex(), "dhash": row["dhash"].hex(), "thumbhash": row["thumbhash"]}
-    exposure = {name: row[name] for name in ("brightness", "clipped_dark", "clipped_bright")}
     return {
         "id": row["id"],
         "width": row["width"],
@@ -129,8 +126,20 @@ def _photo(
         "reason": row["reason"],
         "faces": [_face(face) for face in faces],
         "tags": [{"label": tag["label"], "score": tag["score"]} for tag in tags],
-        "hashes": hashes if measured else {},
-        "quality": {"sharpness": row["sharpness"], "exposure": exposure} if measured else {},
+        **_measured(row),
+    }
+
+
+def _measured(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured on the pixels; nothing before the photo was looked at, or when it cannot be."""
+    if row["thumbhash"] is None:
+        return {"hashes": {}, "quality": {}}
+    return {
+        "hashes": {"phash": row["phash"].hex(), "dhash": row["dhash"].hex(), "thumbhash": row["thumbhash"]},
+        "quality": {
+            "sharpness": row["sharpness"],
+            "exposure": {name: row[name] for name in ("brightness", "clipped_dark", "clipped_bright")},
+        },
     }
 
 
