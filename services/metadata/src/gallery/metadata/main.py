@@ -91,7 +91,7 @@ async def header_jail(settings: MetadataSettings) -> AsyncIterator[HeaderJail]:
     limits = Limits(
         memory=settings.metadata_header_memory,
         cpu=settings.metadata_header_time,
-        wall=2 * settings.metadata_header_time,
+        wall=5 * settings.metadata_header_time,
     )
     async with Jail(children=CHILDREN, target="gallery.metadata.header.child:describe", limits=limits) as jail:
         yield jail

@@ -19,10 +19,10 @@ class MetadataSettings(Settings):
         json_schema_extra={"unit": "bytes"},
     )
     metadata_header_time: timedelta = Field(
-        default=timedelta(seconds=5),
+        default=timedelta(seconds=2),
         gt=timedelta(0),
         title="Time for a header",
-        description="Processor time for one header, and half of its time on the clock; a file that needs more is "
+        description="Processor time for one header, and a fifth of its time on the clock; a file that needs more is "
         "described without its header.",
     )
     metadata_stuck_after: timedelta = Field(
