@@ -25,6 +25,8 @@ def decode_with_pillow(content: bytes, budget: PixelBudget) -> Decoded:
     Raises:
         RejectedError: ``truncated``, ``undecodable``, ``too_many_pixels``.
     """
+    if content[8:12] == b"WEBP":
+        budget.check(*_webp_size(content))
     try:
         with Image.open(io.BytesIO(content)) as image:
             budget.check(*image.size)
@@ -42,6 +44,18 @@ def decode_with_pillow(content: bytes, budget: PixelBudget) -> Decoded:
         code = "truncated" if any(word in str(error).lower() for word in _LOST) else "undecodable"
         raise RejectedError(code, "the decoder gave up on it") from error
     return Decoded(pixels, width, height, turn, None if used else icc)
+
+
+def _webp_size(content: bytes) -> tuple[int, int]:
+    """Width and height of a WebP file, whose decoder asks for all its memory as soon as it is opened (RFC 9649)."""
+    kind = content[12:16]
+    if kind == b"VP8X":
+        return int.from_bytes(content[24:27], "little") + 1, int.from_bytes(content[27:30], "little") + 1
+    if kind == b"VP8L":
+        bits = int.from_bytes(content[21:25], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    bits = int.from_bytes(content[26:30], "little")
+    return bits & 0x3FFF, bits >> 16 & 0x3FFF
 
 
 def _orientation(image: Image.Image) -> int:
