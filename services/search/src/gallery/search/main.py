@@ -13,6 +13,7 @@ from gallery.ports.search_index import SearchIndex
 from gallery.runtime.background import background
 from gallery.runtime.consumer import Consumer
 from gallery.runtime.database import Database
+from gallery.runtime.dead_letters_http import dead_letters_router
 from gallery.runtime.http import create_app
 from gallery.search.analyser import Analyser
 from gallery.search.documents import Composer
@@ -45,7 +46,8 @@ async def running(
     search = Search(index=index, photos=store, analyser=analyser)
     routes = router(search=search, store=store, indexing=indexing)
     async with background(consumer=_stoppable(consumer.run()), indexing=_stoppable(indexing.run())):
-        yield create_app(title="Gallery search", routers=[routes], ready=store.ready)
+        routers = [routes, dead_letters_router(database)]
+        yield create_app(title="Gallery search", routers=routers, ready=store.ready)
 
 
 async def _stoppable(loop: Coroutine[Any, Any, None]) -> None:
