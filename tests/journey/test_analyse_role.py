@@ -14,6 +14,9 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 import pytest_asyncio
+from support.looking import FakeLooker, face
+from support.pictures import quarters, render, saved
+from support.waiting import eventually
 
 from gallery.adapters.memory_blobs import MemoryBlobs
 from gallery.events.v1 import analysis_pb2 as pb
@@ -34,9 +37,6 @@ from gallery.runtime.leases import Lane, LeaseLostError
 from gallery.runtime.limits import Limits
 from gallery.runtime.migrations import migrate
 from gallery.runtime.retry import RetryPolicy
-from support.looking import FakeLooker, face
-from support.pictures import quarters, render, saved
-from support.waiting import eventually
 
 PACKS = Packs("fake-faces", "fake-tags")
 QUICK = RetryPolicy(transient_attempts=4, first_pause=timedelta(milliseconds=1))

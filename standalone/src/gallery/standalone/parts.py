@@ -14,6 +14,7 @@ from gallery.adapters.postgres_search_index import PostgresSearchIndex
 from gallery.adapters.qdrant_edge_vectors import QdrantEdgeVectors
 from gallery.events.topics import Topic
 from gallery.runtime import partitions
+from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.migrations import migrate
 from gallery.runtime.outbox import begin_epoch_after_restore
@@ -41,11 +42,15 @@ PRODUCERS: Mapping[Topic, str] = {
 
 @asynccontextmanager
 async def database_server(settings: StandaloneSettings, folder: DataFolder) -> AsyncIterator[str]:
-    """Yield the URL of the database: the one that is set, or one kept in the data folder."""
+    """Yield the URL of the database: the one that is set, or one kept in the data folder.
+
+    Raises:
+        DatabaseError: The embedded one does not open, or died and cannot be started again.
+    """
     if settings.database_url is not None:
         yield settings.database_url.get_secret_value()
         return
-    async with EmbeddedPostgres.running(folder.postgres) as server:
+    async with EmbeddedPostgres.running(folder.postgres) as server, background(database=server.died()):
         yield server.url
 
 
