@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import httpx
 from fastapi import FastAPI
-from psycopg import OperationalError
+from psycopg import Error
 
 from gallery.events.topics import Topic
 from gallery.metadata.events import Facts
@@ -102,6 +102,6 @@ async def reconcile_now_and_then(ledger: Ledger, *, every: timedelta) -> None:
     while True:
         try:
             await ledger.reconcile_all()
-        except OperationalError:
+        except Error:
             log.exception("reconciliation failed, it is tried again")
         await asyncio.sleep(every.total_seconds())
