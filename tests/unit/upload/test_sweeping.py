@@ -58,14 +58,18 @@ async def test_the_upload_of_a_living_process_is_left_alone(database: Database, 
     assert not blobs.objects
 
 
+@pytest.mark.parametrize("to_the_end", [True, False])
 async def test_an_upload_whose_intent_was_taken_is_not_recorded(
-    database: Database, blobs: Any, library: UUID, photo: bytes
+    database: Database, blobs: Any, library: UUID, photo: bytes, *, to_the_end: bool
 ) -> None:
-    paused = PostgresIntents(database)
+    paused, other = PostgresIntents(database), PostgresIntents(database)
 
     async def swept_in_between() -> AsyncIterator[bytes]:
         yield photo
-        assert await Sweeper(blobs=blobs, intents=PostgresIntents(database)).sweep() == 1
+        if to_the_end:
+            assert await Sweeper(blobs=blobs, intents=other).sweep() == 1
+        else:
+            assert len(await other.abandon()) == 1
 
     claim = Claim(library_id=library, file="a.jpg", lane=Lane.INTERACTIVE)
     with pytest.raises(IntentLostError):

@@ -101,7 +101,7 @@ def _announced(data: Path) -> str | None:
     try:
         url = str(json.loads((data / "gallery.json").read_text())["url"])
         httpx.get(f"{url}/health/live", timeout=5).raise_for_status()
-    except (OSError, ValueError, KeyError, httpx.HTTPError):
+    except (OSError, ValueError, KeyError, TypeError, httpx.HTTPError, httpx.InvalidURL):
         return None
     return url
 
