@@ -50,6 +50,7 @@ class AnalyseRole:
         self._looker = looker
         self._policy = policy or RetryPolicy()
         self._held: dict[int, Leased] = {}
+        self._stopping = False
         self._freed = asyncio.Event()
         self._ready: asyncio.Queue[Rendered] = asyncio.Queue()
         # The networks release the interpreter lock; one thread keeps their order and their memory.
@@ -64,34 +65,45 @@ class AnalyseRole:
         self._thread.shutdown(cancel_futures=True)
 
     async def run(self) -> None:
-        """Work for ever."""
+        """Work until cancelled.
+
+        Python 3.11 can lose a cancellation that arrives together with a database's answer (cpython issue 86296), so the
+        loop that claims also looks whether it should go on.
+        """
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_leases())
                 group.create_task(self._keep_swept())
                 group.create_task(self._look(group))
-                await self._claim(group)
+                group.create_task(self._claim(group))
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    self._stopping = True
         finally:
             await asyncio.shield(self._give_back())
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
-        while True:
-            while len(self._held) > AHEAD - CLAIM_FROM:
+        while not self._stopping:
+            while len(self._held) > AHEAD - CLAIM_FROM and not self._stopping:
                 self._freed.clear()
                 await self._freed.wait()
             try:
-                claimed = await self._photos.queue.claim(
-                    stages=[ANALYSE], limit=min(BATCH, AHEAD - len(self._held)), lease=LEASE
-                )
-                if not claimed:
-                    await self._photos.queue.wait()
+                claimed = await self._take()
             except psycopg.OperationalError:
                 log.warning("the database is away, trying again")
                 await asyncio.sleep(AFTER_ERROR.total_seconds())
                 continue
-            for leased in claimed:
-                self._held[leased.id] = leased
+            for leased in claimed if not self._stopping else ():
                 group.create_task(self._render(leased))
+
+    async def _take(self) -> Sequence[Leased]:
+        free = min(BATCH, AHEAD - len(self._held))
+        claimed = await self._photos.queue.claim(stages=[ANALYSE], limit=free, lease=LEASE)
+        self._held |= {leased.id: leased for leased in claimed}
+        if not claimed:
+            await self._photos.queue.wait()
+        return claimed
 
     async def _render(self, leased: Leased) -> None:
         try:
@@ -173,7 +185,7 @@ class AnalyseRole:
         self._freed.set()
 
     async def _keep_leases(self) -> None:
-        while True:
+        while not self._stopping:
             await asyncio.sleep(LEASE.total_seconds() / 4)
             try:
                 if self._held:
@@ -182,7 +194,7 @@ class AnalyseRole:
                 log.warning("could not lengthen leases")
 
     async def _keep_swept(self) -> None:
-        while True:
+        while not self._stopping:
             try:
                 await self._analysis.sweep()
             except Exception:

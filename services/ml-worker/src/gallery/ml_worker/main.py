@@ -23,6 +23,7 @@ from gallery.ports.vectors import Vectors
 from gallery.runtime.background import background
 from gallery.runtime.consumer import Consumer
 from gallery.runtime.database import Database
+from gallery.runtime.dead_letters_http import dead_letters_router
 from gallery.runtime.http import create_app
 from gallery.runtime.jail import Jail
 from gallery.runtime.limits import Limits
@@ -56,6 +57,7 @@ async def running(*, settings: MlWorkerSettings, database: Database, blobs: Blob
     routers = [
         create_router(database=database, photos=photos, people=people, blobs=blobs),
         create_status_router(photos=photos, people=people, choice=choice),
+        dead_letters_router(database),
     ]
     async with background(ml_worker_consumer=consumer.run()):
         yield create_app(title="Smart Gallery ML worker", routers=routers, ready=ready)
