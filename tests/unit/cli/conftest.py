@@ -114,7 +114,9 @@ class FakeGallery:
 
     async def _search(self, q: str) -> Any:
         if q == "date:x":
-            raise ProblemError(422, "bad_query", "date: is followed by a day", position=5, expected=["a date"])
+            raise ProblemError(
+                422, "bad_query", "at character 5: date: is followed by a day", position=5, expected=["a date"]
+            )
         return {"photos": [], "total": 0, "next": None, "facets": {"q": q}, "took_ms": 1}
 
 

@@ -244,7 +244,7 @@ async def test_a_face_is_shown_with_its_evidence(gateway: httpx.AsyncClient, ans
     knows_photo(answers)
     seen = {
         "id": FACE,
-        "photo": PHOTO,
+        "photo_id": PHOTO,
         "box": [1, 2, 3, 4],
         "score": 0.9,
         "quality": 0.8,

@@ -111,12 +111,19 @@ def search(target: Target, query: tuple[str, ...], *, limit: int, cursor: str | 
     if as_json:
         output.document(answer)
         return
-    rows = [(found["id"], found["taken_at"], found["file"], _named(found["people"])) for found in answer["photos"]]
+    rows = [
+        (found["id"], _moment(found["taken_at"]), found["file"], _named(found["people"])) for found in answer["photos"]
+    ]
     output.table(["id", "taken", "file", "people"], rows, empty="nothing found")
     if rows:
         output.say(
             f"{len(rows)} of {answer['total']}" + (f"; go on with --cursor {answer['next']}" if answer["next"] else "")
         )
+
+
+def _moment(taken_at: str | None) -> str:
+    """A time to the minute, as the clock at the place showed it."""
+    return "" if taken_at is None else taken_at[:16].replace("T", " ")
 
 
 def _named(people: list[dict[str, Any]]) -> str:
@@ -162,8 +169,10 @@ def packs(target: Target, *, as_json: bool) -> None:
     if as_json:
         output.document(answer)
         return
-    columns = list(answer["packs"][0]) if answer["packs"] else ["name"]
-    output.table(columns, [[pack.get(column) for column in columns] for pack in answer["packs"]], empty="no packs")
+    told = {True: "yes", False: "no"}
+    columns = ("name", "kind", "licence", "there", "in_use")
+    rows = [[told.get(pack.get(column), pack.get(column)) for column in columns] for pack in answer["packs"]]
+    output.table(["name", "of", "licence", "there", "in use"], rows, empty="no packs")
 
 
 COMMANDS = {

@@ -73,8 +73,7 @@ def refusal(answer: httpx.Response) -> CommandError:
         problem = {}
     detail = problem.get("detail") or f"the gallery answered {answer.status_code}"
     if answer.status_code == UNPROCESSABLE:
-        place = f" (at character {problem['position']})" if "position" in problem else ""
-        return UsageError(f"{detail}{place}")
+        return UsageError(detail)
     if answer.status_code == UNAUTHORIZED:
         return CommandError("the gallery does not know this token: it is the content of owner.token in its data folder")
     return CommandError(detail)

@@ -33,12 +33,12 @@ class Faces:
             ProblemError: 404, there is none.
         """
         seen = await self._neighbours.ml_worker.ask("GET", f"/faces/{face_id}", library=library)
-        photo_id = seen.get("photo", seen.get("photo_id"))
+        photo_id = seen["photo_id"]
         answer = await self._neighbours.metadata.ask("POST", "/photos/query", library=library, json={"ids": [photo_id]})
         photo: Document = next(iter(answer["photos"]), {"faces": [], "file": None})
         resolved: Document = next((face for face in photo["faces"] if face["id"] == str(face_id)), {})
         face = {"id": str(face_id), "photo": photo_id, "file": photo["file"], **resolved}
-        return {**seen, **_merged(face, seen)}
+        return {**_merged(face, seen), "evidence": seen["evidence"]}
 
 
 def _merged(face: Document, seen: Document) -> Document:
