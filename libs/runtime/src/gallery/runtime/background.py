@@ -1,13 +1,16 @@
 """Loops that run as long as a block is open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
+
+CANCEL_AGAIN_AFTER = timedelta(seconds=1)
 
 
 @asynccontextmanager
@@ -23,12 +26,29 @@ async def background(**tasks: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
             try:
                 yield
             finally:
-                for task in running:
-                    task.cancel()
+                await _end(running)
     except BaseExceptionGroup as errors:
         if len(errors.exceptions) == 1:
             raise errors.exceptions[0] from errors.exceptions[0].__cause__
         raise
+
+
+async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel until all are over.
+
+    One cancellation can get lost: asyncio.wait_for of Python 3.11 drops one that meets the answer it waits for, and the
+    connection pool waits with it. So it is repeated, and our own is obeyed only after.
+    """
+    interrupted: asyncio.CancelledError | None = None
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        try:
+            await asyncio.wait(left, timeout=CANCEL_AGAIN_AFTER.total_seconds())
+        except asyncio.CancelledError as error:
+            interrupted = error
+    if interrupted is not None:
+        raise interrupted
 
 
 async def _named(name: str, work: Coroutine[Any, Any, Any]) -> None:

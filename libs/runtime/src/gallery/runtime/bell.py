@@ -122,4 +122,6 @@ class Listener:
 async def wait_for(event: asyncio.Event, timeout: timedelta) -> None:
     """Wait for an event, at most so long."""
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), max(timeout.total_seconds(), 0))
+        # Not asyncio.wait_for: that of Python 3.11 loses a cancellation that meets the event.
+        async with asyncio.timeout(max(timeout.total_seconds(), 0)):
+            await event.wait()

@@ -17,6 +17,7 @@ from structlog.contextvars import bound_contextvars
 from gallery.events.topics import Topic
 from gallery.ports.bus import Bus, Message, Subscription
 from gallery.runtime import dead_letters
+from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.delivery import Delivery, parse
 from gallery.runtime.errors import AlreadyHandledError, ConsumerStoppedError, ParkedBehindError
@@ -90,10 +91,10 @@ class Consumer:
             began = asyncio.get_running_loop().time()
             try:
                 await self._consume()
-            except ExceptionGroup as group:
-                error = _first(group)
+            except Exception as raised:  # noqa: BLE001  # judged below: only what waiting mends is passed over
+                error = _first(raised)
                 if not is_transient(error):
-                    raise error from group
+                    raise error from (raised if error is not raised else None)
                 if asyncio.get_running_loop().time() - began > self._policy.longest_pause.total_seconds():
                     losses = 0
                 losses += 1
@@ -101,19 +102,19 @@ class Consumer:
                 await asyncio.sleep(self._policy.pause(losses).total_seconds())
 
     async def _consume(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._consume_subscription())
-
-    async def _consume_subscription(self) -> None:
         self._parked = await dead_letters.parked_keys(self._database, self.name)
         lanes = Lanes[_Item](self._settle)
         topics = [str(topic) for topic in self._topics]
-        async with self._bus.subscribe(self.name, topics) as subscription, asyncio.TaskGroup() as group:
-            group.create_task(self._feed(subscription, lanes))
-            group.create_task(self._replay(lanes))
-            group.create_task(self._commit(subscription, lanes))
-            for _ in range(KEYS_AT_ONCE):
-                group.create_task(lanes.work())
+        async with (
+            self._bus.subscribe(self.name, topics) as subscription,
+            background(
+                feed=self._feed(subscription, lanes),
+                replay=self._replay(lanes),
+                commit=self._commit(subscription, lanes),
+                **{f"lane{number}": lanes.work() for number in range(KEYS_AT_ONCE)},
+            ),
+        ):
+            await asyncio.Event().wait()
 
     async def _feed(self, subscription: Subscription, lanes: Lanes[_Item]) -> None:
         while True:
@@ -198,7 +199,9 @@ class Consumer:
             raise ConsumerStoppedError(f"{failures} of the last {len(self._outcomes)} messages of {self.name} failed")
 
 
-def _first(group: ExceptionGroup) -> Exception:
-    """The error that explains a group: one that no waiting mends, if there is such."""
-    leaves = [_first(error) if isinstance(error, ExceptionGroup) else error for error in group.exceptions]
+def _first(raised: Exception) -> Exception:
+    """The error that explains what was raised: of a group one that no waiting mends, if there is such."""
+    if not isinstance(raised, ExceptionGroup):
+        return raised
+    leaves = [_first(error) for error in raised.exceptions]
     return next((error for error in leaves if not is_transient(error)), leaves[0])

@@ -1,9 +1,7 @@
 """The composition root: the only place that puts the parts of search together."""
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 from fastapi import FastAPI
@@ -45,21 +43,6 @@ async def running(
     consumer = Consumer(name="search", bus=bus, database=database, topics=TOPICS, handlers=listener.handlers)
     search = Search(index=index, photos=store, analyser=analyser)
     routes = router(search=search, store=store, indexing=indexing)
-    async with background(consumer=_stoppable(consumer.run()), indexing=_stoppable(indexing.run())):
+    async with background(consumer=consumer.run(), indexing=indexing.run()):
         routers = [routes, dead_letters_router(database)]
         yield create_app(title="Gallery search", routers=routers, ready=store.ready)
-
-
-async def _stoppable(loop: Coroutine[Any, Any, None]) -> None:
-    """Run a loop so that cancelling ends it.
-
-    A cancellation that arrives together with a database's answer is lost in asyncio.wait_for, which psycopg waits with
-    (Python 3.11, cpython issue 86296); so it is repeated until it is heard.
-    """
-    task = asyncio.ensure_future(loop)
-    try:
-        await asyncio.shield(task)
-    finally:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=1)
