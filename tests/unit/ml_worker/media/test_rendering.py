@@ -1,6 +1,7 @@
 """One decode of any format gives the same upright sRGB picture, or a typed refusal."""
 
 import io
+from base64 import b64encode
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ from gallery.ml_worker.errors import RejectedError
 from gallery.ml_worker.media.decoding import decode
 from gallery.ml_worker.media.orientation import orientation
 from gallery.ml_worker.media.source import PixelBudget
+from gallery.ml_worker.media.thumbhash import thumbhash
 
 REFERENCE = saved(quarters(), "JPEG", quality=95)
 SAME = 6.0
@@ -204,3 +206,9 @@ def test_a_video_is_shown_by_a_frame_even_when_its_middle_is_not_here(shared: Pa
         cut = len(content) * 2 // 3
         parts = decode(content[:cut], content[-60_000:], len(content), PixelBudget(10_000_000))
         assert (parts.width, parts.height) == (560, 320)
+
+
+def test_the_placeholder_is_what_the_format_s_other_writers_make() -> None:
+    """The expected value is from thumbhash-python 1.0.1, for the same pixels."""
+    face = skimage.data.astronaut()[50:125, 180:280, ::-1]
+    assert b64encode(thumbhash(face)).decode() == "YDkKDYIPamhheHlpmYd3ikp/2gJ4"
