@@ -159,3 +159,23 @@ def test_help_comes_at_once() -> None:
         subprocess.run([Path(sys.executable).parent / "gallery", "--help"], capture_output=True, check=True)
         took.append(time.monotonic() - began)
     assert min(took) < 0.6
+
+
+def test_the_doctor_says_what_to_do(call: Call, fake: Any) -> None:
+    fake.answers("GET", "/dead-letters", {"dead_letters": []})
+    healthy = call("doctor", "--json")
+    assert healthy.code == 0
+    assert {check["check"] for check in healthy.json["checks"]} == {
+        "python",
+        "disk",
+        "gallery",
+        "dead letters",
+        "packs",
+    }
+
+
+def test_the_doctor_names_what_is_amiss(call: Call, fake: Any) -> None:
+    fake.answers("GET", "/dead-letters", {"dead_letters": [{"id": PHOTO}]})
+    result = call("doctor")
+    assert result.code == 1
+    assert "gallery dead-letters list" in result.out

@@ -155,6 +155,7 @@ def status(target: Target, *, as_json: bool) -> None:
             else "",
             "packs": answer.get("packs"),
             "without a pack": answer.get("without_pack"),
+            "notices": "\n".join(answer.get("notices", [])),
         }
     )
 

@@ -153,17 +153,16 @@ def _gallery(target: Target) -> list[dict[str, Any]]:
             letters = connection.get("/dead-letters")["dead_letters"]
     except CommandError as error:
         return [_check("gallery", "does not answer", ok=False, advice=str(error))]
-    missing = status.get("without_pack", [])
     return [
         _check("gallery", f"{status['photos']} photos", ok=status["consistent"], advice="run gallery events resync"),
         _check("dead letters", str(len(letters)), ok=not letters, advice="see gallery dead-letters list"),
-        _check(
-            "packs",
-            f"without a pack: {', '.join(missing)}" if missing else "every stage has one",
-            ok=True,
-            advice="",
-        ),
+        _check("packs", _packs(status), ok=not status.get("notices"), advice="; ".join(status.get("notices", []))),
     ]
+
+
+def _packs(status: dict[str, Any]) -> str:
+    missing = status.get("without_pack", [])
+    return f"stages without one: {', '.join(missing)}" if missing else "every stage has one"
 
 
 COMMANDS = {
