@@ -1,6 +1,7 @@
 """From a folder of portraits and group pictures to people with names, with the test models."""
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,9 +13,10 @@ PEOPLE = {"amy", "bernadette", "howard", "leonard", "penny", "raj", "sheldon", "
 
 
 @pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> tuple[Gallery, dict[str, Any]]:
+def album(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[tuple[Gallery, dict[str, Any]]]:
     gallery = Gallery(tmp_path_factory.mktemp("album") / "data", packs(shared))
-    return gallery, gallery.json("import", shared / "photos/albums/bbt")
+    with gallery.up():
+        yield gallery, gallery.json("import", shared / "photos/albums/bbt")
 
 
 def person_of(gallery: Gallery, folder: str) -> str:

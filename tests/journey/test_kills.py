@@ -22,7 +22,7 @@ import pytest
 from support.command import COMMAND, Gallery, packs
 from support.process_tree import Process, alive, processes
 
-ROUNDS = int(os.environ.get("GALLERY_TEST_KILLS", "6"))
+ROUNDS = int(os.environ.get("GALLERY_TEST_KILLS", "4"))
 PHOTOS_A_ROUND = 6
 ORDER = ("parent", "analyse", "decoder", "postgres", "people", "vectors", "header")
 

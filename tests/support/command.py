@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 COMMAND = Path(sys.executable).parent / "gallery"
-PATIENCE_SECONDS = 240
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,8 @@ class Gallery:
 
     data: Path
     settings: dict[str, str] = field(default_factory=dict)
+    patience_seconds: int = 120
+    """For one command; the slowest of the daily run takes some twenty."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -33,7 +34,7 @@ class Gallery:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=self.patience_seconds,
             check=False,
         )
 

@@ -15,6 +15,7 @@ from gallery.metadata.errors import NameTakenError, NameUnfitError, PersonUnknow
 from gallery.metadata.ledger import Ledger
 from gallery.metadata.people import People
 from gallery.metadata.photos import FIRST, TOP, Photos, Place
+from gallery.metadata.reasons import sentence
 from gallery.runtime.http import ProblemError
 
 PREFIX = "/internal/v1/libraries/{library_id}"
@@ -176,7 +177,7 @@ def rejection_json(row: Mapping[str, Any]) -> dict[str, Any]:
         "photo_id": row["photo_id"],
         "file": row["file"],
         "code": row["reason"],
-        "detail": f"the stage {row['stage']} cannot work with this file: {row['reason'].replace('_', ' ')}",
+        "detail": sentence(row["reason"], stage=row["stage"]),
     }
 
 
