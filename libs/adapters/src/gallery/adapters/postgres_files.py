@@ -80,7 +80,8 @@ async def launch(server: Server, program: str, *arguments: str, output: IO[bytes
 
 
 def _open_to_all(path: Path) -> bool:
-    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
+    """Whether anybody can pass to a path; a folder that is not there yet will be the server's own."""
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents if folder.exists())
 
 
 @contextmanager
