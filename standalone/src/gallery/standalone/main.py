@@ -3,8 +3,10 @@
 import argparse
 import asyncio
 import signal
+import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from gallery.runtime.background import background
@@ -38,24 +40,33 @@ async def serve(settings: StandaloneSettings, *, ready: Callable[[str], None]) -
         DataFolderError: The data folder cannot be used, or another gallery runs on it.
         DatabaseError: The embedded database does not open.
     """
-    with claimed(settings.data.expanduser()) as folder:
-        try:
-            listener = listen(host=settings.host, port=settings.port)
-        except OSError as error:
-            raise AddressError(
-                f"cannot serve on {_url(settings.host, settings.port)} ({error.strerror}): choose another --port"
-            ) from error
-        with listener:
-            async with parts.database_server(settings, folder) as url:
-                await parts.prepare(url)
-                environment = {"GALLERY_DATA": str(folder.root), "GALLERY_DATABASE_URL": url}
-                roles = {name: Role(name, environment=environment).run() for name in ROLES}
-                async with background(**roles), gallery(url, folder) as app:
-                    address = _url(settings.host, listener.getsockname()[1])
-                    async with background(http=serve_http(app, listener=listener)):
-                        folder.announce(address)
-                        ready(address)
-                        await asyncio.Event().wait()
+    with claimed(settings.data.expanduser()) as folder, _listening(settings) as listener:
+        async with parts.database_server(settings, folder) as url:
+            await parts.prepare(url)
+            environment = {"GALLERY_DATA": str(folder.root), "GALLERY_DATABASE_URL": url}
+            roles = {name: Role(name, environment=environment).run() for name in ROLES}
+            async with (
+                background(**roles),
+                gallery(settings, url=url, folder=folder) as app,
+                background(http=serve_http(app, listener=listener)),
+            ):
+                address = _url(settings.host, listener.getsockname()[1])
+                folder.announce(address)
+                ready(address)
+                await asyncio.Event().wait()
+
+
+@contextmanager
+def _listening(settings: StandaloneSettings) -> Iterator[socket.socket]:
+    """Open the port before anything else starts, so that one in use is known at once."""
+    try:
+        listener = listen(host=settings.host, port=settings.port)
+    except OSError as error:
+        raise AddressError(
+            f"cannot serve on {_url(settings.host, settings.port)} ({error.strerror}): choose another --port"
+        ) from error
+    with listener:
+        yield listener
 
 
 async def until_stopped(settings: StandaloneSettings, *, ready: Callable[[str], None]) -> None:
@@ -75,12 +86,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--port", type=int)
-    parser.add_argument("--config", type=Path)
     options = parser.parse_args()
     configure()
     try:
         given = {"data": options.data, "port": options.port}
-        settings = load(StandaloneSettings, file=options.config, beside=KINDS, given=given)
+        settings = load(StandaloneSettings, beside=KINDS, given=given)
         asyncio.run(until_stopped(settings, ready=lambda address: print(address, flush=True)))  # noqa: T201  # the answer
     except (GalleryError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")

@@ -16,7 +16,7 @@ from gallery.runtime import partitions
 from gallery.runtime.asgi_transport import AsgiTransport
 from gallery.runtime.background import background
 from gallery.runtime.http import forward_request_id
-from gallery.runtime.settings import Settings, describe, load
+from gallery.runtime.settings import Setting, Settings, describe, load
 from gallery.search import main as search
 from gallery.search.settings import SearchSettings
 from gallery.standalone import parts
@@ -48,11 +48,19 @@ def _client(app: FastAPI) -> httpx.AsyncClient:
     )
 
 
+def _effective(settings: StandaloneSettings) -> list[Setting]:
+    """Every setting once, though several services may read the same one."""
+    others = [load(kind, beside=KINDS) for kind in KINDS if kind is not StandaloneSettings]
+    named = {setting.name: setting for each in (*others, settings) for setting in describe(each)}
+    return list(named.values())
+
+
 @asynccontextmanager
-async def gallery(url: str, folder: DataFolder) -> AsyncIterator[FastAPI]:
+async def gallery(settings: StandaloneSettings, *, url: str, folder: DataFolder) -> AsyncIterator[FastAPI]:
     """Yield the public app of a gallery whose services all work while the block is open.
 
     Args:
+        settings: Of the whole tree, as the command line and the file gave them.
         url: Of a database that ``parts.prepare`` has brought up to date.
         folder: Claimed by this process.
     """
@@ -72,7 +80,10 @@ async def gallery(url: str, folder: DataFolder) -> AsyncIterator[FastAPI]:
         ) as upload_app,
         _client(upload_app) as to_upload,
         ml_worker.running(
-            settings=load(MlWorkerSettings, beside=KINDS), database=worker_database, blobs=blobs, bus=worker_bus
+            settings=load(MlWorkerSettings, beside=KINDS, given={"data": folder.root}),
+            database=worker_database,
+            blobs=blobs,
+            bus=worker_bus,
         ) as worker_app,
         _client(worker_app) as to_worker,
         metadata.running(
@@ -102,7 +113,7 @@ async def gallery(url: str, folder: DataFolder) -> AsyncIterator[FastAPI]:
                 "search": to_search,
             },
             data=folder.root,
-            effective_settings=[setting for kind in KINDS for setting in describe(load(kind, beside=KINDS))],
+            effective_settings=_effective(settings),
         ) as app,
         background(
             upload=partitions.keep_renewing(upload_database),

@@ -53,9 +53,11 @@ def _seen(picture: Picture, faces: Sequence[FoundFace], shown: Shown | None) -> 
 
 def _seen_face(face: FoundFace, size: np.ndarray[tuple[int], np.dtype[np.float32]]) -> SeenFace:
     """Pixels become shares, so that whoever stores them needs not know at which size they were found."""
-    x, y, width, height = np.array(face.detection.box) / np.tile(size, 2)
+    left, top, width, height = face.detection.box
+    corners = np.array([[left, top], [left + width, top + height]]) / size
+    (x, y), (right, bottom) = np.clip(corners, 0, 1)  # a detector guesses on where a face is cut by the edge
     return SeenFace(
-        box=(float(x), float(y), float(width), float(height)),
+        box=(float(x), float(y), float(right - x), float(bottom - y)),
         score=face.detection.score,
         quality=face.quality.score,
         landmarks=face.detection.landmarks / size,
