@@ -1,6 +1,6 @@
 """From upload to searchable, against the plain sum of its parts in the same run.
 
-Usage: python bench/pipeline.py [--photos 60] [--rounds 1]
+Usage: python bench/pipeline.py [--photos 120]
 
 Prints photos a second, CPU milliseconds a photo by process, and the proportional memory of the whole tree, each beside
 its limit; writes bench/results/pipeline.json. Quality gate: every photo done, and its face found.
@@ -100,7 +100,7 @@ def report(found: dict[str, Any], photos: list[Path], parts: Any) -> dict[str, A
 def main() -> None:
     """Measure, print and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=60)
+    parser.add_argument("--photos", type=int, default=120)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gallery-bench-") as folder:
         root = Path(folder)
