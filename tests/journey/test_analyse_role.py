@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from support.looking import FakeLooker, face
 from support.pictures import quarters, render, saved
-from support.waiting import eventually
+from support.waiting import expect_soon
 
 from gallery.adapters.memory_blobs import MemoryBlobs
 from gallery.events.v1 import analysis_pb2 as pb
@@ -128,7 +128,7 @@ async def bench(database_url: str) -> AsyncIterator[Bench]:
 async def test_a_photo_is_rendered_looked_at_and_said(bench: Bench) -> None:
     photo_id = await bench.upload(PICTURE)
     async with bench.working():
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     done = (pb.STAGE_STATE_DONE, "")
     assert await bench.outcomes(photo_id) == {
         "rendered": done,
@@ -147,7 +147,7 @@ async def test_a_photo_is_rendered_looked_at_and_said(bench: Bench) -> None:
 async def test_a_photo_without_faces_is_done_with_people_too(bench: Bench) -> None:
     photo_id = await bench.upload(PICTURE)
     async with bench.working(looker=FakeLooker(lambda _: Seen())):
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     assert (await bench.outcomes(photo_id))["people"] == (pb.STAGE_STATE_DONE, "no_faces")
     assert not await bench.photos.queue.library_has(bench.library, stage=PEOPLE)
 
@@ -156,7 +156,7 @@ async def test_many_photos_are_looked_at_in_batches(bench: Bench) -> None:
     photos = [await bench.upload(PICTURE) for _ in range(40)]
     looker = FakeLooker()
     async with bench.working(looker=looker):
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     assert sum(looker.batches) == 40
     assert len(looker.batches) < 40
     assert all([len(await bench.said(photo_id)) == 1 for photo_id in photos])
@@ -166,7 +166,7 @@ async def test_a_bad_file_is_rejected_by_name_and_its_neighbours_are_not(bench: 
     bad = await bench.upload(b"\xff\xd8\xff\xe0 no photo")
     good = await bench.upload(PICTURE)
     async with bench.working():
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     assert set((await bench.outcomes(bad)).values()) == {(pb.STAGE_STATE_REJECTED, "truncated")}
     assert set(await bench.outcomes(bad)) == {"rendered", "faces", "tags", "text", "people"}
     assert (await bench.outcomes(good))["rendered"] == (pb.STAGE_STATE_DONE, "")
@@ -186,7 +186,7 @@ async def test_what_is_not_the_files_fault_is_tried_again_a_few_times(
 ) -> None:
     photo_id = await bench.upload(PICTURE)
     async with bench.working(renderer=PlainRenderer(failures=failures, error=error)):
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     assert (await bench.outcomes(photo_id))["rendered"][0] == state
 
 
@@ -199,7 +199,7 @@ async def test_a_picture_that_upsets_the_models_fails_alone(bench: Bench) -> Non
     poison = await bench.upload(saved(quarters(100, 80), "JPEG"))
     others = [await bench.upload(PICTURE) for _ in range(5)]
     async with bench.working(looker=FakeLooker(see)):
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     assert set((await bench.outcomes(poison)).values()) == {(pb.STAGE_STATE_FAILED, "gave_up")}
     for photo_id in others:
         assert (await bench.outcomes(photo_id))["rendered"][0] == pb.STAGE_STATE_DONE
@@ -238,14 +238,14 @@ async def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_is
 async def test_a_second_look_replaces_pictures_and_keeps_the_faces_it_finds_again(bench: Bench) -> None:
     photo_id = await bench.upload(PICTURE)
     async with bench.working():
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     (first,) = await bench.photos.faces_of(bench.library, [photo_id])
     await bench.photos.ask_for_outdated(PACKS)
     assert await bench.quiet()
     await bench.photos.ask_for_outdated(Packs("another", "fake-tags"))
     shifted = Seen((face((0.27, 0.25, 0.5, 0.5)), face((0.8, 0.8, 0.1, 0.1))))
     async with bench.working(looker=FakeLooker(lambda _: shifted)):
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     faces = await bench.photos.faces_of(bench.library, [photo_id])
     assert len(faces) == 2
     assert first["id"] == faces[0]["id"]
@@ -287,10 +287,10 @@ async def test_leases_of_slow_work_are_lengthened(bench: Bench, monkeypatch: pyt
 
     async with bench.working(renderer=Slow()):
         await started.wait()
-        await eventually(lengthened)
+        await expect_soon(lengthened)
         assert not await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(minutes=1))
         go_on.set()
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     (stage, *_) = (await bench.said(photo_id))[0].stages
     assert stage.attempts == 1
 
@@ -298,7 +298,7 @@ async def test_leases_of_slow_work_are_lengthened(bench: Bench, monkeypatch: pyt
 async def test_heard_of_twice_a_photo_is_analysed_once(bench: Bench) -> None:
     photo_id = await bench.upload(PICTURE)
     async with bench.working():
-        await eventually(bench.quiet)
+        await expect_soon(bench.quiet)
     photo = await bench.photos.photo(photo_id)
     assert photo is not None
     async with bench.database.transaction(keys=[str(photo_id)]) as tx:
@@ -320,10 +320,10 @@ async def test_in_the_jail_real_photos_come_out_and_killed_decoders_are_replaced
         ]
         async with bench.working(renderer=renderer):
             for _ in range(5):
-                await eventually(_running(jail))
+                await expect_soon(_running(jail))
                 os.kill(next(filter(None, (child.pid for child in jail._children))), signal.SIGKILL)
                 await asyncio.sleep(0.05)
-            await eventually(bench.quiet)
+            await expect_soon(bench.quiet)
     for photo_id in photos:
         assert (await bench.outcomes(photo_id))["rendered"] == (pb.STAGE_STATE_DONE, "")
 

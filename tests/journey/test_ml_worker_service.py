@@ -11,7 +11,7 @@ import httpx
 import pytest_asyncio
 from support.looking import FakeLooker
 from support.pictures import quarters, render, saved
-from support.waiting import eventually
+from support.waiting import expect_soon
 
 from gallery.adapters.memory_blobs import MemoryBlobs
 from gallery.adapters.memory_bus import MemoryBus
@@ -112,7 +112,7 @@ async def service(database_url: str) -> AsyncIterator[Service]:
 async def test_an_uploaded_photo_can_be_asked_about(service: Service) -> None:
     async with role(service):
         photo_id = await service.upload(saved(quarters(), "JPEG"))
-        await eventually(lambda: service.looked_at(photo_id))
+        await expect_soon(lambda: service.looked_at(photo_id))
     photo = await service.photo(photo_id)
     assert (photo["width"], photo["height"], photo["state"]) == (640, 480, "done")
     assert photo["tags"][0]["label"] == "cat"
@@ -130,7 +130,7 @@ async def test_an_uploaded_photo_can_be_asked_about(service: Service) -> None:
 async def test_renditions_have_etags_and_ranges(service: Service) -> None:
     async with role(service):
         photo_id = await service.upload(saved(quarters(2000, 1500), "JPEG"))
-        await eventually(lambda: service.looked_at(photo_id))
+        await expect_soon(lambda: service.looked_at(photo_id))
     whole = await service.client.get(f"/photos/{photo_id}/preview")
     assert whole.headers["content-type"] == "image/jpeg"
     assert whole.headers["etag"] == f'"{hashlib.sha256(whole.content).hexdigest()}"'
@@ -154,7 +154,7 @@ async def test_status_tells_of_the_queue_and_the_packs(service: Service) -> None
         status = (await service.client.get("/status")).raise_for_status().json()
         return status["queue"].get("analyse", {}).get("interactive", {}).get("pending") == 1
 
-    await eventually(queued)
+    await expect_soon(queued)
     status = (await service.client.get("/status")).json()
     assert status["packs"] == {"face": "dlib", "tags": None}
     assert status["without_pack"] == ["tags", "text"]
@@ -166,7 +166,7 @@ async def test_status_tells_of_the_queue_and_the_packs(service: Service) -> None
 async def test_resync_says_ends_again_and_asks_for_what_was_forgotten(service: Service) -> None:
     async with role(service):
         photo_id = await service.upload(saved(quarters(), "JPEG"))
-        await eventually(lambda: service.looked_at(photo_id))
+        await expect_soon(lambda: service.looked_at(photo_id))
     assert (await service.client.post("/resync")).json() == {"facts": 1}
     async with service.database.read() as connection:
         cursor = await connection.execute("SELECT data FROM outbox WHERE key = %s ORDER BY seq", [str(photo_id)])
@@ -177,7 +177,7 @@ async def test_resync_says_ends_again_and_asks_for_what_was_forgotten(service: S
 async def test_another_library_sees_nothing(service: Service) -> None:
     async with role(service):
         photo_id = await service.upload(saved(quarters(), "JPEG"))
-        await eventually(lambda: service.looked_at(photo_id))
+        await expect_soon(lambda: service.looked_at(photo_id))
     (face,) = (await service.photo(photo_id))["faces"]
     other = f"http://ml-worker/internal/v1/libraries/{uuid4()}"
     answer = await service.client.post(f"{other}/photos/query", json={"ids": [str(photo_id)]})

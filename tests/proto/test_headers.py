@@ -38,9 +38,10 @@ def test_a_missing_header_is_named(identity: Identity, name: str) -> None:
 @given(identities, st.dictionaries(st.sampled_from(["ce_id", "ce_time", "ce_revision", "ce_libraryid"]), st.binary()))
 def test_nonsense_is_refused_with_our_error_or_read(identity: Identity, nonsense: dict[str, bytes]) -> None:
     try:
-        from_headers(to_headers(identity) | nonsense)
+        read = from_headers(to_headers(identity) | nonsense)
     except BadHeadersError:
         return
+    assert read.key == identity.key
 
 
 def test_a_time_without_an_offset_is_refused() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 PATIENCE_SECONDS = 20
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]]) -> None:
+async def expect_soon(condition: Callable[[], Awaitable[bool]]) -> None:
     """Ask until it is so; a condition that never comes fails the test."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not await condition():  # noqa: ASYNC110  # the change happens in a database, which sets no event

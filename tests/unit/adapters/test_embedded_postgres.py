@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from support import owner
-from support.waiting import eventually
+from support.waiting import expect_soon
 
 from gallery.adapters.embedded_postgres import (
     DatabaseCorruptError,
@@ -79,7 +79,7 @@ async def test_a_killed_server_is_started_again_at_the_same_address(folder: Path
             except psycopg.OperationalError:
                 return False
 
-        await eventually(back)
+        await expect_soon(back)
 
 
 async def test_a_number_left_over_that_is_another_process_s_by_now_is_no_server(folder: Path) -> None:

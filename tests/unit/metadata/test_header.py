@@ -100,7 +100,7 @@ def test_noise_in_a_header_never_raises() -> None:
             data = bytearray(whole)
             for _ in range(chance.randint(1, 12)):
                 data[chance.randrange(len(data))] = chance.randrange(256)
-            described(bytes(data), f"image/{kind.lower()}")
+            assert "camera" in described(bytes(data), f"image/{kind.lower()}")
 
 
 def test_a_directory_that_points_at_itself_ends() -> None:
@@ -112,8 +112,8 @@ def test_a_directory_that_points_at_itself_ends() -> None:
 @given(st.binary(max_size=600))
 def test_any_bytes_have_an_answer(data: Any) -> None:
     for start in (b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"II*\0", b"\0\0\0\x18ftypheic"):
-        described(start + data)
-    described(data, "video/mp4")
+        assert "camera" in described(start + data)
+    assert "times" in described(data, "video/mp4")
     xmp.read(data)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from support.messages import photo_changed
-from support.waiting import eventually
+from support.waiting import expect_soon
 
 from gallery.adapters.memory_bus import MemoryBus
 from gallery.events.topics import Topic
@@ -75,40 +75,40 @@ async def consuming(effects: Effects, *messages: Message) -> AsyncIterator[Memor
         yield bus
 
 
-async def rows_are(effects: Effects, expected: list[tuple[str, int]]) -> None:
+async def expect_rows(effects: Effects, expected: list[tuple[str, int]]) -> None:
     async def reached() -> bool:
         return await effects.rows() == expected
 
-    await eventually(reached)
+    await expect_soon(reached)
 
 
-async def letters_are(effects: Effects, states: list[str]) -> None:
+async def expect_letters(effects: Effects, states: list[str]) -> None:
     async def reached() -> bool:
         return [letter["state"] for letter in await effects.letters()] == states
 
-    await eventually(reached)
+    await expect_soon(reached)
 
 
 async def test_a_redelivered_event_has_its_effect_once(effects: Effects) -> None:
     message = photo_changed("a", 1)
     async with consuming(effects, message, photo_changed("a", 2)):
-        await rows_are(effects, [("a", 1), ("a", 2)])
+        await expect_rows(effects, [("a", 1), ("a", 2)])
     async with consuming(effects, message, photo_changed("a", 3)):
-        await rows_are(effects, [("a", 1), ("a", 2), ("a", 3)])
+        await expect_rows(effects, [("a", 1), ("a", 2), ("a", 3)])
 
 
 async def test_a_transient_error_is_tried_again_in_order(effects: Effects) -> None:
     effects.failures["a", 1] = [TransientError("away"), TransientError("away")]
     async with consuming(effects, photo_changed("a", 1), photo_changed("a", 2)):
-        await rows_are(effects, [("a", 1), ("a", 2)])
+        await expect_rows(effects, [("a", 1), ("a", 2)])
     assert await effects.letters() == []
 
 
 async def test_a_permanent_error_goes_to_the_dead_letters_alone(effects: Effects) -> None:
     effects.failures["a", 1] = [PermanentError("never")]
     async with consuming(effects, photo_changed("a", 1), photo_changed("a", 2)):
-        await rows_are(effects, [("a", 2)])
-        await letters_are(effects, ["dead"])
+        await expect_rows(effects, [("a", 2)])
+        await expect_letters(effects, ["dead"])
     letter = await dead_letters.show(effects.database, (await effects.letters())[0]["id"])
     assert letter is not None
     assert letter["cause"] == "PermanentError: never"
@@ -118,32 +118,32 @@ async def test_a_permanent_error_goes_to_the_dead_letters_alone(effects: Effects
 async def test_an_unknown_error_parks_its_key_and_delays_nobody_else(effects: Effects) -> None:
     effects.failures["a", 1] = [ValueError("a bug")] * 3
     async with consuming(effects, photo_changed("a", 1), photo_changed("a", 2), photo_changed("b", 1)):
-        await rows_are(effects, [("b", 1)])
-        await letters_are(effects, ["parked", "parked"])
+        await expect_rows(effects, [("b", 1)])
+        await expect_letters(effects, ["parked", "parked"])
 
 
 async def test_a_parked_key_is_replayed_whole_and_in_order(effects: Effects) -> None:
     effects.failures["a", 1] = [ValueError("a bug")] * 3
     async with consuming(effects, photo_changed("a", 1), photo_changed("a", 2)) as bus:
-        await letters_are(effects, ["parked", "parked"])
+        await expect_letters(effects, ["parked", "parked"])
         first = (await effects.letters())[0]["id"]
         assert await dead_letters.replay(effects.database, first) == 2
-        await letters_are(effects, [])
+        await expect_letters(effects, [])
         await bus.publish([photo_changed("a", 3)])
-        await rows_are(effects, [("a", 1), ("a", 2), ("a", 3)])
+        await expect_rows(effects, [("a", 1), ("a", 2), ("a", 3)])
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xff\xff"])
 async def test_a_payload_that_is_none_is_dead_at_once(effects: Effects, data: bytes) -> None:
     async with consuming(effects, replace(photo_changed("a", 1), data=data)):
-        await letters_are(effects, ["dead"])
+        await expect_letters(effects, ["dead"])
     assert await effects.rows() == []
 
 
 async def test_an_unknown_type_is_passed_over(effects: Effects) -> None:
     strange = replace(photo_changed("a", 1), type="gallery.events.v9.Strange")
     async with consuming(effects, strange, photo_changed("a", 2)):
-        await rows_are(effects, [("a", 2)])
+        await expect_rows(effects, [("a", 2)])
     assert await effects.letters() == []
 
 

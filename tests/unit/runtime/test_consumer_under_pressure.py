@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import pytest_asyncio
 from support.messages import photo_changed
-from support.waiting import eventually
+from support.waiting import expect_soon
 
 from gallery.adapters.memory_bus import MemoryBus
 from gallery.adapters.postgres_bus import PostgresBus
@@ -80,7 +80,7 @@ async def test_keys_that_wait_for_their_next_attempt_hold_up_nobody(database: Da
         async def all_done() -> bool:
             return done == ["here"] * 3
 
-        await eventually(all_done)
+        await expect_soon(all_done)
 
 
 async def test_four_keys_at_once_and_one_message_of_a_key(database: Database) -> None:
@@ -103,7 +103,7 @@ async def test_four_keys_at_once_and_one_message_of_a_key(database: Database) ->
         async def all_seen() -> bool:
             return seen == 140
 
-        await eventually(all_seen)
+        await expect_soon(all_seen)
     assert most == 4
 
 
@@ -122,7 +122,7 @@ async def test_order_holds_whatever_fails_in_between(database: Database) -> None
         async def all_seen() -> bool:
             return sum(map(len, seen.values())) == 180
 
-        await eventually(all_seen)
+        await expect_soon(all_seen)
     assert all(revisions == list(range(1, 21)) for revisions in seen.values())
 
 
@@ -142,10 +142,10 @@ async def test_a_replay_that_fails_again_rests_with_what_follows(database: Datab
         async def parked() -> bool:
             return await letters(database) == resting
 
-        await eventually(parked)
+        await expect_soon(parked)
         first = (await dead_letters.listing(database))[0]
         assert await dead_letters.replay(database, first["id"]) == 2
-        await eventually(parked)
+        await expect_soon(parked)
         mended = True
         assert await dead_letters.replay(database, first["id"]) == 2
         await bus.publish([photo_changed("a", 3)])  # joins, while its key is being replayed
@@ -153,7 +153,7 @@ async def test_a_replay_that_fails_again_rests_with_what_follows(database: Datab
         async def replayed() -> bool:
             return handled == [1, 2, 3] and await letters(database) == []
 
-        await eventually(replayed)
+        await expect_soon(replayed)
 
 
 async def test_an_event_older_than_the_inbox_s_days_is_handled(database: Database) -> None:
@@ -169,7 +169,7 @@ async def test_an_event_older_than_the_inbox_s_days_is_handled(database: Databas
         async def done() -> bool:
             return handled == [1]
 
-        await eventually(done)
+        await expect_soon(done)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ async def test_a_payload_under_a_wrong_name_is_dead_at_once(database: Database, 
         async def dead() -> bool:
             return await letters(database) == [("a", 1, "dead")]
 
-        await eventually(dead)
+        await expect_soon(dead)
 
 
 async def test_a_lost_database_delays_and_condemns_nothing(database: Database, database_url: str) -> None:
@@ -215,7 +215,7 @@ async def test_a_lost_database_delays_and_condemns_nothing(database: Database, d
             async def arrived(wanted: int = revision) -> bool:
                 return handled == list(range(1, wanted + 1))
 
-            await eventually(arrived)
+            await expect_soon(arrived)
             async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
                 await connection.execute(
                     "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
