@@ -6,7 +6,7 @@ from functools import partial
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
-from gallery.cli.walking import Found, Rejected, Source, is_named_like_photo
+from gallery.cli.found import Found, Rejected, Source, is_named_like_photo
 from gallery.runtime.media_types import HEAD, detect
 
 MOST_ENTRIES = 200_000

@@ -3,10 +3,10 @@
 import time
 
 from gallery.cli.connection import Connection
+from gallery.cli.found import Found, Rejected
 from gallery.cli.summary import Progress, Summary
 from gallery.cli.uploading import Uploading
 from gallery.cli.waiting import Waiting, progress_of
-from gallery.cli.walking import Found, Rejected
 
 
 def bring_in(connection: Connection, found: Found, *, lane: str, wait: bool, progress: Progress) -> Summary:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 
 from gallery.cli.archives import FAULTS
-from gallery.cli.walking import Source
+from gallery.cli.found import Source
 
 PIECE = 1 << 18
 """Bytes read at a time: larger ones gain nothing, smaller ones cost a system call each."""

@@ -9,8 +9,8 @@ import httpx
 
 from gallery.cli.connection import Connection, refusal
 from gallery.cli.errors import CommandError
+from gallery.cli.found import Source
 from gallery.cli.reading import UnreadableSourceError, pieces
-from gallery.cli.walking import Source
 
 ATTEMPTS = 6
 """With pauses that double from a quarter of a second, about eight seconds of a bad network."""

@@ -9,10 +9,11 @@ import click
 from gallery.cli import output
 from gallery.cli.connection import Connection, client, connected, running_on, started, token
 from gallery.cli.errors import CommandError, ExitCode
+from gallery.cli.found import Found
 from gallery.cli.importing import bring_in
 from gallery.cli.main import Target
 from gallery.cli.summary import Summary
-from gallery.cli.walking import Found, walk
+from gallery.cli.walking import walk
 
 
 def _import(connection: Connection, found: Found, *, lane: str, wait: bool) -> Summary:

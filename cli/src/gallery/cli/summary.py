@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from gallery.cli.errors import ExitCode
-from gallery.cli.walking import Rejected
+from gallery.cli.found import Rejected
 
 
 class Progress(Protocol):

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 from gallery.cli.connection import Connection
+from gallery.cli.found import Rejected, Source
 from gallery.cli.reading import UnreadableSourceError, digest
 from gallery.cli.sending import Sent, send
 from gallery.cli.summary import Progress, Summary
-from gallery.cli.walking import Rejected, Source
 
 SENDERS = 4
 """Uploads in flight: enough to fill two cores, few enough to stay fair."""

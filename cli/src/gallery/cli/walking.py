@@ -2,60 +2,18 @@
 
 import os
 import stat
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
+from gallery.cli.archives import walk_archive
 from gallery.cli.errors import UsageError
+from gallery.cli.found import Found, Rejected, Source, is_named_like_photo
 from gallery.runtime.media_types import HEAD, detect
 
-# Endings under which cameras, phones and scanners write. Some name formats that the gallery does not take in: such a
-# file is a photo all the same, and is told so instead of being passed over.
-ENDINGS = frozenset(
-    {".avif", ".avifs", ".bmp", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg"}
-    | {".j2k", ".jp2", ".jxl", ".png", ".tif", ".tiff", ".webp"}
-    | {".3g2", ".3gp", ".m4v", ".mov", ".mp4", ".qt", ".webm"}
-    | {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw"}
-)
 ARCHIVE = ".zip"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One file to import: a photo or video by content or name.
-
-    Attributes:
-        file: Path below what was named, with slashes; one in an archive begins with the archive's name.
-        size: Bytes.
-        modified: When it was last changed; None when its source does not say in which zone.
-        opened: Opens it for reading.
-    """
-
-    file: str
-    size: int
-    modified: datetime | None
-    opened: Callable[[], IO[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A file that was not taken, and why."""
-
-    path: str
-    code: str
-    detail: str
-
-
-@dataclass(slots=True)
-class Found:
-    """Everything below the paths of one import."""
-
-    sources: list[Source] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    ignored: int = 0
 
 
 def walk(paths: Sequence[Path]) -> Found:
@@ -78,11 +36,6 @@ def walk(paths: Sequence[Path]) -> Found:
     return found
 
 
-def is_named_like_photo(name: str) -> bool:
-    """Whether the ending says that it is a photo or video."""
-    return PurePosixPath(name).suffix.lower() in ENDINGS
-
-
 def _walk_folder(folder: Path, found: Found) -> None:
     def unreadable(error: OSError) -> None:
         name = os.path.relpath(os.fsdecode(error.filename), folder)
@@ -99,8 +52,6 @@ def _walk_folder(folder: Path, found: Found) -> None:
 def _sort_in(path: Path, name: str, found: Found) -> None:
     """Put one file where it belongs: a source, rejected, ignored, or an archive to look into."""
     if path.suffix.lower() == ARCHIVE:
-        from gallery.cli.archives import walk_archive
-
         walk_archive(path, name, found)
         return
     named = is_named_like_photo(name)

@@ -1,0 +1,56 @@
+"""What an import finds: files to send, files that cannot be, and how a photo is told by its name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import IO
+
+# Endings under which cameras, phones and scanners write. Some name formats that the gallery does not take in: such a
+# file is a photo all the same, and is told so instead of being passed over.
+ENDINGS = frozenset(
+    {".avif", ".avifs", ".bmp", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".jfif", ".jpe", ".jpeg", ".jpg"}
+    | {".j2k", ".jp2", ".jxl", ".png", ".tif", ".tiff", ".webp"}
+    | {".3g2", ".3gp", ".m4v", ".mov", ".mp4", ".qt", ".webm"}
+    | {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".sr2", ".srw"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file to import: a photo or video by content or name.
+
+    Attributes:
+        file: Path below what was named, with slashes; one in an archive begins with the archive's name.
+        size: Bytes.
+        modified: When it was last changed; None when its source does not say in which zone.
+        opened: Opens it for reading.
+    """
+
+    file: str
+    size: int
+    modified: datetime | None
+    opened: Callable[[], IO[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A file that was not taken, and why."""
+
+    path: str
+    code: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Found:
+    """Everything below the paths of one import."""
+
+    sources: list[Source] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    ignored: int = 0
+
+
+def is_named_like_photo(name: str) -> bool:
+    """Whether the ending says that it is a photo or video."""
+    return PurePosixPath(name).suffix.lower() in ENDINGS
