@@ -49,7 +49,7 @@ def up(target: Target, *, port: int | None, photos: Path | None, once: bool) -> 
     if photos is None:
         _serve(target, port)
         return
-    found = walk([photos])
+    found = walk([photos.expanduser()])  # make passes a tilde on as it is
     url = running_on(target.data)
     if url is not None:
         _import_first(target, url, found)

@@ -51,7 +51,7 @@ def configure(*, json: bool | None = None, level: str = "INFO") -> None:
         cache_logger_on_first_use=False,
     )
     # Their lines show whole addresses, search words included.
-    for chatty in ("httpx", "httpcore", "uvicorn.access"):
+    for chatty in ("httpx", "httpcore", "uvicorn.access", "uvicorn.error"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
