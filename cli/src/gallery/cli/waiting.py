@@ -11,6 +11,10 @@ from gallery.cli.summary import Progress
 
 IDS_A_QUESTION = 2000
 ASK_EVERY_SECONDS = 0.2
+ASK_AT_LEAST_EVERY_SECONDS = 2.0
+"""A bar that stands still for longer looks stuck."""
+PHOTOS_A_SECOND = 8
+"""What two cores do; a guess is enough to choose a pause by."""
 QUIET_FOR_SECONDS = 0.6
 """Longer than a fact may take to be noticed (half a second): who is quiet that long has nothing on its way."""
 
@@ -47,9 +51,9 @@ class Waiting:
         if not photos:
             return
         for part in _slices(photos):
-            while self._patiently(partial(progress_of, self._connection, part))["pending"]:
+            while pending := self._patiently(partial(progress_of, self._connection, part))["pending"]:
                 self._show(self._status(), new)
-                time.sleep(ASK_EVERY_SECONDS)
+                time.sleep(_pause(pending))
         quiet_since = time.monotonic()
         while time.monotonic() - quiet_since < QUIET_FOR_SECONDS:
             status = self._status()
@@ -87,6 +91,11 @@ def progress_of(connection: Connection, photos: Sequence[str]) -> dict[str, Any]
         answer = connection.ask("POST", "/photos/progress", json={"ids": part})
         total = {name: total[name] + answer[name] for name in total}
     return total
+
+
+def _pause(pending: int) -> float:
+    """Seconds until asking again: the more is left, the longer, since every answer costs the machine that works."""
+    return min(max(pending / PHOTOS_A_SECOND / 4, ASK_EVERY_SECONDS), ASK_AT_LEAST_EVERY_SECONDS)
 
 
 def _is_busy(status: dict[str, Any]) -> bool:
