@@ -67,8 +67,8 @@ class AnalyseRole:
     async def run(self) -> None:
         """Work until cancelled.
 
-        Python 3.11 can lose a cancellation that arrives together with a database's answer (cpython issue 86296), so the
-        loop that claims also looks whether it should go on.
+        Python 3.11's asyncio.wait_for, which the connection pool waits with, can lose a cancellation that meets its
+        answer, so the loop that claims also looks whether it should go on.
         """
         try:
             async with asyncio.TaskGroup() as group:
