@@ -1,16 +1,14 @@
 """Commands that ask: who and what was found."""
 
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from gallery.cli import output
+from gallery.cli.answering import as_json_option, ask, tell
 from gallery.cli.connection import Connection, connected
 from gallery.cli.errors import UsageError
 from gallery.cli.main import Target
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 
 
 @click.command()
@@ -18,11 +16,10 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="One JSON 
 @click.pass_obj
 def people(target: Target, *, as_json: bool) -> None:
     """Who was found."""
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.get("/people")
-    if as_json:
-        output.document(answer)
-        return
+    tell(ask(target, "/people"), as_json=as_json, show=_show_people)
+
+
+def _show_people(answer: dict[str, Any]) -> None:
     rows = [(person["id"], person["name"], person["faces"], person["photos"]) for person in answer["people"]]
     output.table(["id", "name", "faces", "photos"], rows, empty="nobody yet")
     output.say(f"{answer['unassigned_faces']} faces of nobody yet")
@@ -35,11 +32,12 @@ def faces(target: Target, *, as_json: bool) -> None:
     """Every face."""
     with connected(target.data, server=target.server) as connection:
         found = list(connection.pages("/faces", "faces", limit=500))
-    if as_json:
-        output.document({"faces": found})
-        return
+    tell({"faces": found}, as_json=as_json, show=_show_faces)
+
+
+def _show_faces(answer: dict[str, Any]) -> None:
     columns = ("id", "file", "state", "person")
-    output.table(columns, [[face[column] for column in columns] for face in found], empty="no faces")
+    output.table(columns, [[face[column] for column in columns] for face in answer["faces"]], empty="no faces")
 
 
 @click.command()
@@ -48,7 +46,7 @@ def faces(target: Target, *, as_json: bool) -> None:
 @click.pass_obj
 def face(target: Target, face_id: str, *, as_json: bool) -> None:
     """One face, with the evidence for its assignment or why it has none."""
-    _show_one(target, f"/faces/{face_id}", as_json=as_json, show=output.facts)
+    tell(ask(target, f"/faces/{face_id}"), as_json=as_json)
 
 
 @click.command()
@@ -57,16 +55,7 @@ def face(target: Target, face_id: str, *, as_json: bool) -> None:
 @click.pass_obj
 def photo(target: Target, photo_id: str, *, as_json: bool) -> None:
     """Everything known of one photo."""
-    _show_one(target, f"/photos/{photo_id}", as_json=as_json, show=output.photo)
-
-
-def _show_one(target: Target, path: str, *, as_json: bool, show: Callable[[dict[str, Any]], None]) -> None:
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.get(path)
-    if as_json:
-        output.document(answer)
-    else:
-        show(answer)
+    tell(ask(target, f"/photos/{photo_id}"), as_json=as_json, show=output.photo)
 
 
 @click.command()
@@ -79,10 +68,8 @@ def name(target: Target, person: str, name: str, *, as_json: bool) -> None:
     with connected(target.data, server=target.server) as connection:
         found = _person(connection, person)
         answer = connection.ask("PATCH", f"/people/{found['id']}", json={"name": name})
-    if as_json:
-        output.document(answer)
-    else:
-        output.say(f"{name}: {found['faces']} faces in {found['photos']} photos")
+    said = f"{name}: {found['faces']} faces in {found['photos']} photos"
+    tell(answer, as_json=as_json, show=lambda _: output.say(said))
 
 
 def _person(connection: Connection, wanted: str) -> dict[str, Any]:
@@ -106,11 +93,10 @@ def _person(connection: Connection, wanted: str) -> dict[str, Any]:
 def search(target: Target, query: tuple[str, ...], *, limit: int, cursor: str | None, as_json: bool) -> None:
     """Find photos, such as: person:anna date:2024 -tag:beach."""
     parameters = {"q": " ".join(query), "limit": limit} | ({"cursor": cursor} if cursor else {})
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.get("/search", **parameters)
-    if as_json:
-        output.document(answer)
-        return
+    tell(ask(target, "/search", params=parameters), as_json=as_json, show=_show_found)
+
+
+def _show_found(answer: dict[str, Any]) -> None:
     rows = [
         (found["id"], _moment(found["taken_at"]), found["file"], _named(found["people"])) for found in answer["photos"]
     ]
@@ -138,11 +124,10 @@ def _named(people: list[dict[str, Any]]) -> str:
 @click.pass_obj
 def status(target: Target, *, as_json: bool) -> None:
     """The ledger: per stage what is pending, done, failed, rejected."""
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.get("/status")
-    if as_json:
-        output.document(answer)
-        return
+    tell(ask(target, "/status"), as_json=as_json, show=_show_status)
+
+
+def _show_status(answer: dict[str, Any]) -> None:
     states = ("pending", "done", "failed", "rejected")
     rows = [(stage, *(counts[state] for state in states)) for stage, counts in answer["stages"].items()]
     output.table(["stage", *states], rows, empty="no stages")
@@ -165,11 +150,10 @@ def status(target: Target, *, as_json: bool) -> None:
 @click.pass_obj
 def packs(target: Target, *, as_json: bool) -> None:
     """The model packs: which are described, had, and in use."""
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.get("/packs")
-    if as_json:
-        output.document(answer)
-        return
+    tell(ask(target, "/packs"), as_json=as_json, show=_show_packs)
+
+
+def _show_packs(answer: dict[str, Any]) -> None:
     told = {True: "yes", False: "no"}
     columns = ("name", "kind", "licence", "there", "in_use")
     rows = [[told.get(pack.get(column), pack.get(column)) for column in columns] for pack in answer["packs"]]

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gallery.cli import output
-from gallery.cli.asking import as_json_option
+from gallery.cli.answering import as_json_option, ask, tell
 from gallery.cli.connection import connected
 from gallery.cli.errors import CommandError, ExitCode
 from gallery.cli.main import Target
@@ -23,11 +23,10 @@ LEAST_FREE_BYTES = 2 * 2**30
 @click.pass_obj
 def settings(target: Target, *, as_json: bool) -> None:
     """The effective settings, each with its source; secrets masked."""
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.get("/settings")
-    if as_json:
-        output.document(answer)
-        return
+    tell(ask(target, "/settings"), as_json=as_json, show=_show_settings)
+
+
+def _show_settings(answer: dict[str, Any]) -> None:
     rows = [(one["name"], one["value"], one["unit"], one["source"]) for one in answer["settings"]]
     output.table(["name", "value", "unit", "source"], rows, empty="no settings")
 
@@ -42,11 +41,10 @@ def dead_letters() -> None:
 @click.pass_obj
 def list_letters(target: Target, *, as_json: bool) -> None:
     """The oldest first."""
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.get("/dead-letters")
-    if as_json:
-        output.document(answer)
-        return
+    tell(ask(target, "/dead-letters"), as_json=as_json, show=_show_letters)
+
+
+def _show_letters(answer: dict[str, Any]) -> None:
     rows = [(one["id"], one["service"], one["type"], one["state"], one["cause"]) for one in answer["dead_letters"]]
     output.table(["id", "service", "type", "state", "cause"], rows, empty="no dead letters")
 
@@ -57,12 +55,7 @@ def list_letters(target: Target, *, as_json: bool) -> None:
 @click.pass_obj
 def show_letter(target: Target, letter_id: str, *, as_json: bool) -> None:
     """One of them, with its cause."""
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.get(f"/dead-letters/{letter_id}")
-    if as_json:
-        output.document(answer)
-    else:
-        output.facts(answer)
+    tell(ask(target, f"/dead-letters/{letter_id}"), as_json=as_json)
 
 
 @dead_letters.command("replay")
@@ -71,7 +64,7 @@ def show_letter(target: Target, letter_id: str, *, as_json: bool) -> None:
 @click.pass_obj
 def replay_letter(target: Target, letter_id: str, *, as_json: bool) -> None:
     """Handle it again, with all that waits behind it."""
-    _act(target, f"/dead-letters/{letter_id}/replay", as_json=as_json)
+    tell(ask(target, f"/dead-letters/{letter_id}/replay", method="POST"), as_json=as_json)
 
 
 @click.group()
@@ -84,16 +77,7 @@ def events() -> None:
 @click.pass_obj
 def resync(target: Target, *, as_json: bool) -> None:
     """Have the owners say their current facts again; what was missed is caught up with."""
-    _act(target, "/events/resync", as_json=as_json)
-
-
-def _act(target: Target, path: str, *, as_json: bool) -> None:
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.ask("POST", path)
-    if as_json:
-        output.document(answer)
-    else:
-        output.facts(answer)
+    tell(ask(target, "/events/resync", method="POST"), as_json=as_json)
 
 
 @click.command()
@@ -101,15 +85,15 @@ def _act(target: Target, path: str, *, as_json: bool) -> None:
 @click.pass_obj
 def verify(target: Target, *, as_json: bool) -> None:
     """Compare every object with its checksum and its row, both ways."""
-    with connected(target.data, server=target.server) as connection:
-        answer = connection.ask("POST", "/verify", timeout=None)
-    if as_json:
-        output.document(answer)
-    else:
-        columns = ("service", "kind", "photo_id", "key", "detail")
-        rows = [[finding.get(column) for column in columns] for finding in answer["findings"]]
-        output.table(columns, rows, empty=f"{answer['objects']} objects, nothing amiss")
+    answer = ask(target, "/verify", method="POST", timeout=None)
+    tell(answer, as_json=as_json, show=_show_findings)
     raise click.exceptions.Exit(ExitCode.FAILED if answer["findings"] else ExitCode.DONE)
+
+
+def _show_findings(answer: dict[str, Any]) -> None:
+    columns = ("service", "kind", "photo_id", "key", "detail")
+    rows = [[finding.get(column) for column in columns] for finding in answer["findings"]]
+    output.table(columns, rows, empty=f"{answer['objects']} objects, nothing amiss")
 
 
 @click.command()
