@@ -17,7 +17,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test check format lock proto openapi bench soak
+.PHONY: help run setup test test-engines check format lock proto openapi bench soak
 
 help: ## say what each verb does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ setup: .venv/run.done ## make the environment in .venv
 
 test: .venv/test.done ## run every test that needs no outside server
 	$(BIN)/pytest
+
+test-engines: .venv/test.done ## fetch real Kafka, S3 and Elasticsearch, and run what needs them
+	$(BIN)/pytest -m engine
 
 check: .venv/test.done ## style, types, layers, contracts, and drift of everything generated
 	$(BIN)/ruff check .
