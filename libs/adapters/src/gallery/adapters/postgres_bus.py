@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -31,13 +31,15 @@ POLL_EVERY = timedelta(milliseconds=500)
 # are all there; their ids say nothing about the transactions of today.
 _READ = SQL(
     """
-    SELECT id, topic, type, key, library_id, revision, at, traceparent, data, epoch, xid::text::bigint AS xid, seq
-    FROM {}.outbox
-    WHERE topic = %s AND (epoch, xid, seq) > (%s, %s::text::xid8, %s)
-      AND (epoch < (SELECT max(epoch) FROM {}.epochs) OR xid < pg_snapshot_xmin(pg_current_snapshot()))
-    ORDER BY epoch, xid, seq LIMIT %s
+    (SELECT id, topic, type, key, library_id, revision, at, traceparent, data, epoch, xid::text::bigint AS xid, seq
+     FROM {}.outbox
+     WHERE topic = %s AND (epoch, xid, seq) > (%s, %s::text::xid8, %s)
+       AND (epoch < (SELECT max(epoch) FROM {}.epochs) OR xid < pg_snapshot_xmin(pg_current_snapshot()))
+     ORDER BY epoch, xid, seq LIMIT %s)
     """
 )
+# All topics of a subscription in one round trip: many polls find something in one of them only.
+_ALL = SQL("SELECT * FROM ({}) AS fact ORDER BY epoch, xid, seq")
 _LOAD = SQL("SELECT topic, epoch, xid::text::bigint AS xid, seq FROM {}.cursors WHERE subscription = %s")
 _SAVE = SQL(
     """
@@ -60,6 +62,7 @@ class PostgresSubscription:
         self._connection = connection
         self._name = name
         self._read = dict(places)
+        self._query = bus.read_of(places)
         self._progress: dict[str, Progress[Cursor]] = {topic: Progress() for topic in places}
         self._fetched: deque[Message] = deque()
 
@@ -84,15 +87,15 @@ class PostgresSubscription:
             await self._connection.execute(self._bus.save, [self._name, topic, epoch, str(xid), seq])
 
     async def _fetch(self, limit: int) -> None:
+        places = self._read.items()
+        asked = [part for topic, (epoch, xid, seq) in places for part in (topic, epoch, str(xid), seq, limit)]
+        cursor = await self._connection.execute(self._query, asked, binary=True)
         messages: list[Message] = []
-        for topic, (epoch, xid, seq) in self._read.items():
-            query = self._bus.read_of(topic)
-            cursor = await self._connection.execute(query, [topic, epoch, str(xid), seq, limit], binary=True)
-            for row in await cursor.fetchall():
-                place = (row.pop("epoch"), row.pop("xid"), row.pop("seq"))
-                self._read[topic] = place
-                self._progress[topic].hand_out(row["id"], place)
-                messages.append(Message(**row))
+        for row in await cursor.fetchall():
+            topic, place = row["topic"], (row.pop("epoch"), row.pop("xid"), row.pop("seq"))
+            self._read[topic] = place
+            self._progress[topic].hand_out(row["id"], place)
+            messages.append(Message(**row))
         self._fetched.extend(shuffled(messages, self._bus.shuffle))
 
 
@@ -148,7 +151,7 @@ class PostgresBus:
                     places[row["topic"]] = (row["epoch"], row["xid"], row["seq"])
             yield PostgresSubscription(self, connection, name=name, places=places)
 
-    def read_of(self, topic: str) -> Composed:
-        """The statement that reads a topic from its producer's outbox."""
-        schema = Identifier(self._producers[Topic(topic)])
-        return _READ.format(schema, schema)
+    def read_of(self, topics: Iterable[str]) -> Composed:
+        """The statement that reads topics from their producers' outboxes, each behind a place of its own."""
+        schemas = [Identifier(self._producers[Topic(topic)]) for topic in topics]
+        return _ALL.format(SQL("UNION ALL").join(_READ.format(schema, schema) for schema in schemas))
