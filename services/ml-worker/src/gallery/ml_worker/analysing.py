@@ -21,7 +21,7 @@ from gallery.runtime.retry import RetryPolicy, Verdict
 log = get_logger(__name__)
 
 BATCH = 8
-"""Pictures that the models see at once."""
+"""Pictures that the models see at once, all threads together."""
 
 AHEAD = 2 * BATCH
 """Photos in hand at most, in whatever step: one batch in the models, one being decoded."""
@@ -43,8 +43,23 @@ class AnalyseRole:
     """Works until it is cancelled, then gives back what it holds."""
 
     def __init__(
-        self, *, photos: PhotoStore, analysis: Analysis, looker: Looker, policy: RetryPolicy | None = None
+        self,
+        *,
+        photos: PhotoStore,
+        analysis: Analysis,
+        looker: Looker,
+        threads: int = 1,
+        policy: RetryPolicy | None = None,
     ) -> None:
+        """Keep the parts.
+
+        Args:
+            photos: The work, and what it is about.
+            analysis: The steps of one photo.
+            looker: The models.
+            threads: Batches that the models look at side by side.
+            policy: When to try again.
+        """
         self._photos = photos
         self._analysis = analysis
         self._looker = looker
@@ -53,8 +68,10 @@ class AnalyseRole:
         self._stopping = False
         self._freed = asyncio.Event()
         self._ready: asyncio.Queue[Rendered] = asyncio.Queue()
-        # The networks release the interpreter lock; one thread keeps their order and their memory.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="models")
+        self._batch = max(1, BATCH // threads)
+        # The networks release the interpreter lock, so that threads share one copy of the weights.
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="models")
+        self._lookers = threads
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,7 +79,7 @@ class AnalyseRole:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.shutdown(cancel_futures=True)
+        self._threads.shutdown(cancel_futures=True)
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -74,7 +91,8 @@ class AnalyseRole:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_leases())
                 group.create_task(self._keep_swept())
-                group.create_task(self._look(group))
+                for _ in range(self._lookers):
+                    group.create_task(self._look(group))
                 group.create_task(self._claim(group))
                 try:
                     await asyncio.Event().wait()
@@ -122,7 +140,7 @@ class AnalyseRole:
     async def _look(self, group: asyncio.TaskGroup) -> None:
         while True:
             batch = [await self._ready.get()]
-            while len(batch) < BATCH and not self._ready.empty():
+            while len(batch) < self._batch and not self._ready.empty():
                 batch.append(self._ready.get_nowait())
             for rendered, seen in zip(batch, await self._seen(batch), strict=True):
                 group.create_task(self._keep(rendered, seen))
@@ -132,7 +150,7 @@ class AnalyseRole:
         pictures = [rendered.rendering.picture for rendered in batch]
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._thread, self._looker.look, pictures)
+            return await loop.run_in_executor(self._threads, self._looker.look, pictures)
         except Exception as error:  # noqa: BLE001  # of whatever model
             if len(batch) == 1:
                 return [error]

@@ -7,7 +7,7 @@ from gallery.ml_worker.domain import Original, Picture, Rendering, Seen
 
 
 class Looker(Protocol):
-    """Loaded models; slow and without waiting, so called in a thread or process of its own."""
+    """Loaded models; slow and without waiting, so called in threads of their own, several at a time."""
 
     face_pack: str | None
     """Id of the face pack; None when faces are not looked for."""

@@ -51,6 +51,13 @@ class MlWorkerSettings(Settings):
         description="Child processes that decode photos at the same time; one a core is right.",
         json_schema_extra={"unit": "processes"},
     )
+    model_threads: int = Field(
+        default=max(1, min(4, os.cpu_count() or 1)),
+        ge=1,
+        title="Model threads",
+        description="Threads in which models look at photos, each with a batch of its own; one a core is right.",
+        json_schema_extra={"unit": "threads"},
+    )
     max_pixels: int = Field(
         default=200_000_000,
         gt=0,

@@ -6,6 +6,7 @@ excludes commercial use and is never loaded.
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -43,6 +44,7 @@ class DlibDetector:
         self._dlib: Any = dlib
         self._hog: Any = dlib.get_frontal_face_detector()
         self._points: Any = dlib.shape_predictor(str(landmarks))
+        self._one_at_a_time = Lock()  # dlib's objects keep their scratch inside
         self._score = score
         self._overlap = overlap
 
@@ -63,7 +65,8 @@ class DlibDetector:
         size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
         small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
         framed = cv2.copyMakeBorder(small, padding, padding, padding, padding, cv2.BORDER_REPLICATE)
-        boxes, scores, _ = self._hog.run(framed, 0, self._score)
+        with self._one_at_a_time:
+            boxes, scores, _ = self._hog.run(framed, 0, self._score)
         points = [[(p.x, p.y) for p in self._points(framed, box).parts()] for box in boxes]
         corners = [(box.left(), box.top(), box.right() + 1, box.bottom() + 1) for box in boxes]
         found = Candidates(
@@ -83,6 +86,7 @@ class DlibEmbedder:
 
         self._dlib: Any = dlib
         self._network: Any = dlib.face_recognition_model_v1(str(network))
+        self._one_at_a_time = Lock()
 
     @property
     def dimension(self) -> int:
@@ -105,5 +109,6 @@ class DlibEmbedder:
         """
         if not crops:
             return np.empty((0, self.dimension), np.float32)
-        vectors = self._network.compute_face_descriptor([np.ascontiguousarray(crop) for crop in crops], 0)
+        with self._one_at_a_time:
+            vectors = self._network.compute_face_descriptor([np.ascontiguousarray(crop) for crop in crops], 0)
         return normalised(np.array([list(vector) for vector in vectors], np.float32))
