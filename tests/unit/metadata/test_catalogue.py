@@ -227,6 +227,15 @@ async def test_people_and_their_names(service: Service) -> None:
     assert [person["name"] for person in asked.json()["people"]] == ["Anna Berg", None]
 
 
+async def test_a_proposal_ends_the_stage_of_people(service: Service) -> None:
+    photo_id = uuid7()
+    await service.hear(await service.put(photo_id))
+    await service.hear(analysed(photo_id, {"rendered": "done", "faces": "done"}, revision=1))
+    assert (await photo(service, photo_id))["stages"]["people"]["state"] == "pending"
+    await service.hear(proposed(photo_id, {uuid7(): (None, "unassigned")}, revision=1))
+    assert (await photo(service, photo_id))["stages"]["people"]["state"] == "done"
+
+
 async def test_names_stick(service: Service) -> None:
     photo_id, face, anna, ben = (uuid7() for _ in range(4))
     await service.hear(await service.put(photo_id))

@@ -45,7 +45,7 @@ async def write(database: Database, writer: int, *, locked: bool) -> None:
         async with database.transaction(keys=[key] if locked else []) as tx:
             # Transactions write other things first, so ids are given out before anybody waits for the row of the key.
             await tx.execute("SELECT pg_current_xact_id()")
-            allowed = Transaction(tx.connection, frozenset([key]))
+            allowed = Transaction(tx.connection, frozenset([key]), tx.opening)
             await append(allowed, changed(key, await next_revision(tx, key)))
 
 

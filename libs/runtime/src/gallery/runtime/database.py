@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from psycopg import AsyncConnection, AsyncCursor
+from psycopg import AsyncClientCursor, AsyncConnection, AsyncCursor
 from psycopg.abc import Params
 from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed
@@ -25,10 +25,17 @@ TRANSACTION_TIMEOUT = "5s"
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A running transaction and the keys it may publish about."""
+    """A running transaction and the keys it may publish about.
+
+    Attributes:
+        connection: What it runs on.
+        keys: Of the facts it may say.
+        opening: Rows of the statement that it was begun with, if any.
+    """
 
     connection: AsyncConnection[Row]
     keys: frozenset[str]
+    opening: AsyncCursor[Row]
     channels: set[str] = field(default_factory=set)
 
     async def execute(self, query: Query, params: Params | None = None) -> AsyncCursor[Row]:
@@ -90,17 +97,23 @@ class Database:
             yield connection
 
     @asynccontextmanager
-    async def transaction(self, *, keys: Iterable[str] = ()) -> AsyncIterator[Transaction]:
+    async def transaction(
+        self, *, keys: Iterable[str] = (), first: SQL | None = None, params: Params | None = None
+    ) -> AsyncIterator[Transaction]:
         """Begin a transaction that may publish facts about ``keys``.
 
         The keys are locked, in order, before anything is written: only then do transaction ids follow the order of
         commits for each key (see docs/adr/0002-outbox.md). The locks are of this schema: services don't wait for one
         another.
+
+        Args:
+            keys: Of the facts.
+            first: A statement to begin with, in the same round trip; its rows are the transaction's ``opening``.
+            params: Of that statement.
         """
         held = frozenset(keys)
         async with self._pool.connection() as connection:
-            await connection.execute(_begin(self.schema, held))
-            transaction = Transaction(connection, held)
+            transaction = Transaction(connection, held, await _begin(connection, self.schema, held, first, params))
             yield transaction  # an error rolls back: the pool takes no connection with an open transaction
             await connection.commit()
         self._bell.ring(transaction.channels)
@@ -121,12 +134,21 @@ async def still_connected(connection: AsyncConnection[Any]) -> None:
     connection.pgconn.consume_input()  # meets the end behind them
 
 
-def _begin(schema: str, keys: frozenset[str]) -> Query:
-    """Begin and lock in one round trip: a query without parameters may hold several statements."""
-    if not keys:
-        return "BEGIN"
-    locks = sorted(_lock_id(schema, key) for key in keys)  # one order for all, so that nobody deadlocks
-    return SQL("BEGIN; SELECT pg_advisory_xact_lock(k) FROM unnest({}::bigint[]) AS k").format(locks)
+async def _begin(
+    connection: AsyncConnection[Row], schema: str, keys: frozenset[str], first: SQL | None, params: Params | None
+) -> AsyncCursor[Row]:
+    """Begin, lock and run the first statement in one round trip, which takes parameters bound on this side."""
+    statements: list[SQL | Composed] = [SQL("BEGIN")]
+    if keys:
+        locks = sorted(_lock_id(schema, key) for key in keys)  # one order for all, so that nobody deadlocks
+        statements.append(SQL("SELECT pg_advisory_xact_lock(k) FROM unnest({}::bigint[]) AS k").format(locks))
+    if first is not None:
+        statements.append(first)
+    cursor = AsyncClientCursor(connection, row_factory=dict_row)
+    await cursor.execute(SQL(";").join(statements), params)
+    while cursor.nextset():
+        pass
+    return cursor
 
 
 def _lock_id(schema: str, key: str) -> int:

@@ -31,20 +31,17 @@ class Delivery:
             AlreadyHandledError: The event was handled before; nothing may happen again.
         """
         try:
-            async with self._database.transaction(keys={self.message.key, *keys}) as tx:
-                await self._remember(tx)
+            held = {self.message.key, *keys}
+            seen = {"subscription": self._subscription, "event_id": self.message.id, "at": self.message.at}
+            async with self._database.transaction(keys=held, first=queries.remember_event, params=seen) as tx:
+                if await tx.opening.fetchone() is None:
+                    raise AlreadyHandledError("this event was handled before")
                 yield tx
         except errors.CheckViolation as error:
             if error.diag.table_name != "inbox":
                 raise
             await partitions.make_day(self._database, "inbox", self.message.at)
             raise TransientError("the inbox had no partition for the day of this event") from error
-
-    async def _remember(self, tx: Transaction) -> None:
-        seen = {"subscription": self._subscription, "event_id": self.message.id, "at": self.message.at}
-        cursor = await tx.execute(queries.remember_event, seen)
-        if await cursor.fetchone() is None:
-            raise AlreadyHandledError("this event was handled before")
 
 
 def parse(message: Message, body_type: type[Body]) -> Body:

@@ -5,6 +5,7 @@ no gap; the locks that ``Database.transaction`` takes first make that order the 
 """
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message as Body
@@ -42,30 +43,30 @@ class Fact:
     body: Body
 
 
-async def append(tx: Transaction, fact: Fact) -> UUID:
-    """Say a fact when this transaction commits; returns the event's id.
+async def append(tx: Transaction, *facts: Fact) -> None:
+    """Say facts when this transaction commits, in their order and in one round trip.
 
     Raises:
-        KeyNotLockedError: The transaction was not begun with this key.
+        KeyNotLockedError: The transaction was not begun with the key of one of them.
     """
-    if fact.key not in tx.keys:
-        raise KeyNotLockedError(f"the transaction does not hold the key of a {fact.body.DESCRIPTOR.full_name}")
-    event_id = uuid7()
-    await tx.execute(
-        queries.append_fact,
-        {
-            "id": event_id,
-            "topic": fact.topic,
-            "type": fact.body.DESCRIPTOR.full_name,
-            "key": fact.key,
-            "library_id": fact.library_id,
-            "revision": fact.revision,
-            "traceparent": get_contextvars().get("traceparent", ""),
-            "data": fact.body.SerializeToString(),
-        },
-    )
+    for fact in facts:
+        if fact.key not in tx.keys:
+            raise KeyNotLockedError(f"the transaction does not hold the key of a {fact.body.DESCRIPTOR.full_name}")
+    await tx.executemany(queries.append_fact, [_row(fact) for fact in facts])
     tx.wake(CHANNEL)
-    return event_id
+
+
+def _row(fact: Fact) -> dict[str, Any]:
+    return {
+        "id": uuid7(),
+        "topic": fact.topic,
+        "type": fact.body.DESCRIPTOR.full_name,
+        "key": fact.key,
+        "library_id": fact.library_id,
+        "revision": fact.revision,
+        "traceparent": get_contextvars().get("traceparent", ""),
+        "data": fact.body.SerializeToString(),
+    }
 
 
 async def begin_epoch_after_restore(database: Database) -> None:

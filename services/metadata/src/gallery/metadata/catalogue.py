@@ -56,21 +56,23 @@ class PhotoChange:
         """Note how stages ended; what a newer fact said already stays."""
         cursor = await self.tx.execute(queries.stages, {"id": self.photo_id})
         rows = {Stage(row["stage"]): row for row in await cursor.fetchall()}
-        for outcome in [*outcomes, *_blind(outcomes, rows)]:
-            row = rows[outcome.stage]
-            if revision >= row["source_revision"] and (revision, *_said(outcome)) != (
-                row["source_revision"],
-                *_saved(row),
-            ):
-                await self._write(outcome, was=State(row["state"]), revision=revision)
-                self.changed = True
+        news = [
+            outcome
+            for outcome in [*outcomes, *_blind(outcomes, rows)]
+            if revision >= rows[outcome.stage]["source_revision"]
+            and (revision, *_said(outcome)) != (rows[outcome.stage]["source_revision"], *_saved(rows[outcome.stage]))
+        ]
+        if news:
+            await self._write(news, revision=revision)
+            self.counts.subtract((outcome.stage, State(rows[outcome.stage]["state"])) for outcome in news)
+            self.counts.update((outcome.stage, outcome.state) for outcome in news)
+            self.changed = True
 
     async def propose(self, proposals: Sequence[Proposal], *, revision: int, known_revision: int) -> None:
         """Resolve who the faces are; an opinion older than the newest one is passed over."""
-        photo = await self._row()
-        if revision < photo["proposal_revision"]:
+        cursor = await self.tx.execute(queries.note_proposal, {"id": self.photo_id, "revision": revision})
+        if await cursor.fetchone() is None:
             return
-        await self.tx.execute(queries.note_proposal, {"id": self.photo_id, "revision": revision})
         before = await self._faces()
         people = await self._lock_people(before, proposals)
         current = [
@@ -83,14 +85,8 @@ class PhotoChange:
     async def note_indexed(self, revision: int) -> None:
         """The index has the photo as it was at this revision of ours; the photo itself has not changed."""
         cursor = await self.tx.execute(queries.note_indexed, {"id": self.photo_id, "indexed": revision})
-        row = await cursor.fetchone()
-        if row is not None and row["current"]:
-            await self._turn_indexed(State.DONE)
-
-    async def _row(self) -> dict[str, Any]:
-        cursor = await self.tx.execute(queries.photo, {"id": self.photo_id, "library_id": self.library_id})
-        row = await cursor.fetchone()
-        return row if row is not None else {"proposal_revision": 0}
+        if (row := await cursor.fetchone()) is not None:
+            self._turn_indexed(row["was"], State.DONE)
 
     async def _faces(self) -> list[Face]:
         cursor = await self.tx.execute(queries.faces_of_photo, {"id": self.photo_id})
@@ -104,6 +100,8 @@ class PhotoChange:
         """Make the people who are new, lock all who may win or lose a face; gives the decision that named each."""
         proposed = {proposal.person_id for proposal in proposals if proposal.person_id}
         everybody = sorted(proposed | {face.person_id for face in before if face.person_id})
+        if not everybody:
+            return {}
         await self.tx.execute(queries.ensure_people, {"library_id": self.library_id, "ids": sorted(proposed)})
         cursor = await self.tx.execute(queries.lock_people, {"ids": everybody})
         return {row["id"]: row["decided_revision"] for row in await cursor.fetchall()}
@@ -114,7 +112,8 @@ class PhotoChange:
         if old == new:
             return
         self.changed = True
-        await self.tx.execute(queries.drop_faces, {"ids": sorted(old.keys() - new.keys())})
+        if lost := sorted(old.keys() - new.keys()):
+            await self.tx.execute(queries.drop_faces, {"ids": lost})
         rows = [
             {
                 "id": face_id,
@@ -139,27 +138,20 @@ class PhotoChange:
         if left:
             await self.tx.execute(queries.drop_empty_people, {"ids": sorted(person for person in left if person)})
 
-    async def _write(self, outcome: Outcome, *, was: State, revision: int) -> None:
-        await self.tx.execute(
-            queries.end_stage,
-            {
-                "photo_id": self.photo_id,
-                "stage": outcome.stage,
-                "state": outcome.state,
-                "reason": outcome.reason,
-                "pack": outcome.pack,
-                "attempts": outcome.attempts,
-                "source_revision": revision,
-            },
-        )
-        self.counts[outcome.stage, was] -= 1
-        self.counts[outcome.stage, outcome.state] += 1
+    async def _write(self, outcomes: Sequence[Outcome], *, revision: int) -> None:
+        written = {
+            "stages": [outcome.stage for outcome in outcomes],
+            "states": [outcome.state for outcome in outcomes],
+            "reasons": [outcome.reason for outcome in outcomes],
+            "packs": [outcome.pack for outcome in outcomes],
+            "attempts": [outcome.attempts for outcome in outcomes],
+        }
+        await self.tx.execute(queries.end_stages, written | {"photo_id": self.photo_id, "source_revision": revision})
 
-    async def _turn_indexed(self, state: State) -> None:
-        """Being indexed follows the revisions, and is no change of the photo."""
-        cursor = await self.tx.execute(queries.turn_indexed, {"id": self.photo_id, "state": state})
-        if (row := await cursor.fetchone()) is not None:
-            self.counts[Stage.INDEXED, State(row["was"])] -= 1
+    def _turn_indexed(self, was: str | None, state: State) -> None:
+        """Count that being indexed followed the revisions; ``was`` is None where it stood so before."""
+        if was is not None:
+            self.counts[Stage.INDEXED, State(was)] -= 1
             self.counts[Stage.INDEXED, state] += 1
 
     async def open(self) -> None:
@@ -183,10 +175,10 @@ class PhotoChange:
         row = await cursor.fetchone()
         if row is None:
             return
-        await self._turn_indexed(State.DONE if row["indexed"] else State.PENDING)
+        self._turn_indexed(row["was"], State.DONE if row["indexed"] else State.PENDING)
         # Before the upload is known there is nothing to show; the description will tell of all that came before it.
         if row["described"]:
-            await tell_changed(self.tx, self.library_id, self.photo_id, revision=row["revision"])
+            await append(self.tx, photo_changed(self.library_id, self.photo_id, revision=row["revision"]))
 
 
 @asynccontextmanager
@@ -198,11 +190,10 @@ async def changing(tx: Transaction, library_id: UUID, photo_id: UUID) -> AsyncIt
     await change.close()
 
 
-async def tell_changed(tx: Transaction, library_id: UUID, photo_id: UUID, *, revision: int) -> None:
-    """Say that a photo is as of this revision."""
+def photo_changed(library_id: UUID, photo_id: UUID, *, revision: int) -> Fact:
+    """The fact that a photo is as of this revision."""
     body = PhotoChanged(photo_id=str(photo_id))
-    fact = Fact(topic=Topic.CATALOGUE, key=str(photo_id), library_id=library_id, revision=revision, body=body)
-    await append(tx, fact)
+    return Fact(topic=Topic.CATALOGUE, key=str(photo_id), library_id=library_id, revision=revision, body=body)
 
 
 async def count(
@@ -217,15 +208,15 @@ async def count(
     changes = {key: number for key, number in stages.items() if number}
     if not (changes or photos or unassigned):
         return
-    added = {"library_id": library_id, "photos": photos, "unassigned_faces": unassigned}
-    await tx.execute(queries.count_library, added)
     await tx.execute(
-        queries.count_stages,
+        queries.add_counts,
         {
             "library_id": library_id,
+            "photos": photos,
+            "unassigned_faces": unassigned,
             "stages": [stage for stage, _ in changes],
             "states": [state for _, state in changes],
-            "photos": list(changes.values()),
+            "changes": list(changes.values()),
         },
     )
 

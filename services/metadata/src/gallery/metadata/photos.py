@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from gallery.metadata.catalogue import changing, queries, tell_changed
-from gallery.metadata.domain import Outcome, Proposal, Stage
+from gallery.metadata.catalogue import changing, photo_changed, queries
+from gallery.metadata.domain import Outcome, Proposal, Stage, State
 from gallery.metadata.headers import Headers
 from gallery.metadata.ports import Uploads
 from gallery.runtime.consumer import Delivery
 from gallery.runtime.database import Database, Transaction
+from gallery.runtime.outbox import append
 
 _SLICE = 200
 FIRST = UUID(int=0)
@@ -26,6 +27,9 @@ class Place:
     taken_at: datetime
     photo_id: UUID
 
+
+PROPOSED = 1
+"""Revision of the stage of people when somebody is proposed: any later analysis that finds no faces is newer."""
 
 TOP = Place(taken_at=datetime.max, photo_id=LAST)  # noqa: DTZ901 - later than any wall clock
 
@@ -67,6 +71,7 @@ class Photos:
         message = delivery.message
         async with delivery.transaction() as tx, changing(tx, message.library_id, photo_id) as photo:
             await photo.propose(proposals, revision=message.revision, known_revision=known_revision)
+            await photo.end([Outcome(Stage.PEOPLE, State.DONE)], revision=PROPOSED)
 
     async def note_indexed(self, delivery: Delivery, photo_id: UUID, *, revision: int) -> None:
         """The index has a photo as it was at this revision of the catalogue."""
@@ -145,8 +150,7 @@ async def say_photos_again(tx: Transaction, library_id: UUID, ids: Sequence[UUID
     """Tell of photos at their present revision; the transaction holds their keys."""
     cursor = await tx.execute(queries.photos_by_id, {"library_id": library_id, "ids": list(ids)})
     rows = await cursor.fetchall()
-    for row in rows:
-        await tell_changed(tx, library_id, row["id"], revision=row["revision"])
+    await append(tx, *(photo_changed(library_id, row["id"], revision=row["revision"]) for row in rows))
     return len(rows)
 
 

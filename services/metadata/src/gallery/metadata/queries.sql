@@ -9,10 +9,6 @@ INSERT INTO photos (id, library_id) VALUES (%(id)s, %(library_id)s) ON CONFLICT 
 INSERT INTO ledger (photo_id, library_id, stage, state)
 SELECT %(id)s, %(library_id)s, stage, 'pending' FROM unnest(%(stages)s::text[]) AS stage
 
--- name: photo
-SELECT revision, indexed_revision, proposal_revision, width, height, blob_key, uploaded_at IS NOT NULL AS described
-FROM photos WHERE id = %(id)s AND library_id = %(library_id)s
-
 -- name: described_already
 SELECT EXISTS (
     SELECT FROM photos JOIN ledger ON photo_id = id AND stage = 'described' AND state = 'done'
@@ -35,40 +31,57 @@ WHERE id = %(id)s AND (width, height) IS DISTINCT FROM (%(width)s, %(height)s)
 RETURNING id
 
 -- name: raise_revision
-UPDATE photos SET revision = revision + 1 WHERE id = %(id)s
-RETURNING revision, uploaded_at IS NOT NULL AS described, indexed_revision >= revision AS indexed
+-- Being indexed follows the revisions: `was` is what the ledger said of it, if that is another now.
+WITH photo AS (
+    UPDATE photos SET revision = revision + 1 WHERE id = %(id)s
+    RETURNING id, revision, uploaded_at IS NOT NULL AS described, indexed_revision >= revision AS indexed
+), turned AS (
+    UPDATE ledger SET state = CASE WHEN indexed THEN 'done' ELSE 'pending' END, attempts = 1, at = now()
+    FROM photo
+    WHERE photo_id = photo.id AND stage = 'indexed' AND state <> CASE WHEN indexed THEN 'done' ELSE 'pending' END
+    RETURNING old.state AS was
+)
+SELECT revision, described, indexed, was FROM photo LEFT JOIN turned ON true
 
 -- name: note_indexed
-UPDATE photos SET indexed_revision = greatest(indexed_revision, %(indexed)s) WHERE id = %(id)s
-RETURNING indexed_revision >= revision AS current
+-- One row back when the photo has become indexed by this; `was` as above.
+WITH photo AS (
+    UPDATE photos SET indexed_revision = greatest(indexed_revision, %(indexed)s) WHERE id = %(id)s
+    RETURNING id, indexed_revision >= revision AS current
+)
+UPDATE ledger SET state = 'done', attempts = 1, at = now()
+FROM photo
+WHERE photo_id = photo.id AND current AND stage = 'indexed' AND state <> 'done'
+RETURNING old.state AS was
 
 -- name: stages
 SELECT stage, state, reason, pack, attempts, source_revision FROM ledger WHERE photo_id = %(id)s
 
--- name: end_stage
-UPDATE ledger SET state = %(state)s, reason = %(reason)s, pack = %(pack)s, attempts = %(attempts)s,
+-- name: end_stages
+UPDATE ledger SET state = ended.state, reason = ended.reason, pack = ended.pack, attempts = ended.attempts,
     source_revision = %(source_revision)s, at = now()
-WHERE photo_id = %(photo_id)s AND stage = %(stage)s
+FROM unnest(%(stages)s::text[], %(states)s::text[], %(reasons)s::text[], %(packs)s::text[], %(attempts)s::int[])
+    AS ended (stage, state, reason, pack, attempts)
+WHERE photo_id = %(photo_id)s AND ledger.stage = ended.stage
 
--- name: turn_indexed
-UPDATE ledger SET state = %(state)s, attempts = 1, at = now()
-WHERE photo_id = %(id)s AND stage = 'indexed' AND state <> %(state)s
-RETURNING old.state AS was
-
--- name: count_stages
--- Adds to the counts; rows are made when first needed.
+-- name: add_counts
+-- The row of the library is the last lock of every transaction that changes counts: whoever waits for it holds nothing
+-- that its owner needs. The counts of stages are made when first needed, and written under that lock.
+WITH library AS (
+    UPDATE libraries SET photos = photos + %(photos)s, unassigned_faces = unassigned_faces + %(unassigned_faces)s
+    WHERE library_id = %(library_id)s
+    RETURNING library_id
+)
 INSERT INTO ledger_counts (library_id, stage, state, photos)
-SELECT %(library_id)s, stage, state, photos
-FROM unnest(%(stages)s::text[], %(states)s::text[], %(photos)s::bigint[]) AS change (stage, state, photos)
+SELECT library_id, stage, state, change.photos
+FROM library CROSS JOIN unnest(%(stages)s::text[], %(states)s::text[], %(changes)s::bigint[])
+    AS change (stage, state, photos)
 ON CONFLICT (library_id, stage, state) DO UPDATE SET photos = ledger_counts.photos + excluded.photos
 
--- name: count_library
--- The last lock of every transaction that changes counts: whoever waits for it holds nothing that its owner needs.
-UPDATE libraries SET photos = photos + %(photos)s, unassigned_faces = unassigned_faces + %(unassigned_faces)s
-WHERE library_id = %(library_id)s
-
 -- name: note_proposal
-UPDATE photos SET proposal_revision = %(revision)s WHERE id = %(id)s
+-- No row back when a newer opinion has been heard.
+UPDATE photos SET proposal_revision = %(revision)s WHERE id = %(id)s AND proposal_revision <= %(revision)s
+RETURNING id
 
 -- name: faces_of_photo
 -- With what decides over proposals: a decision on the face, and the naming of the person it has now.

@@ -84,9 +84,7 @@ async def analyse(*, settings: MlWorkerSettings, database: Database, blobs: Blob
             renderer=JailedRenderer(jail, max_pixels=settings.max_pixels),
             packs=choice.names,
         )
-        async with AnalyseRole(
-            photos=photos, analysis=analysis, looker=looker, threads=settings.model_threads
-        ) as role:
+        async with AnalyseRole(photos=photos, analysis=analysis, looker=looker, threads=settings.model_threads) as role:
             await role.run()
 
 

@@ -16,8 +16,10 @@ async def say_again(library_id: UUID, *, database: Database, photos: PhotoStore,
     after, said = UUID(int=0), 0
     while page := await photos.ended_after(library_id, after):
         async with database.transaction(keys=[str(photo_id) for photo_id, _, _ in page]) as tx:
-            for photo_id, revision, ended in page:
-                await append(tx, photo_analysed(photo_id, library_id, ended, revision=revision))
+            await append(
+                tx,
+                *(photo_analysed(photo_id, library_id, ended, revision=revision) for photo_id, revision, ended in page),
+            )
         after, said = page[-1][0], said + len(page)
     library = await people.library(library_id)
     await people_store.say_again(database, library_id, decisions_revision=library.decisions_revision)

@@ -72,8 +72,7 @@ class Store:
             gone = [each for each in gone if each in ours]
             await tx.executemany(queries.put_document, [_row(each) for each in kept])
             await tx.execute(queries.delete_documents, _of(claim, gone))
-            for each in kept:
-                await outbox.append(tx, _indexed(each))
+            await outbox.append(tx, *map(_indexed, kept))
             revisions = {each.document.photo_id: each.catalogue_revision for each in kept}
             revisions |= {photo_id: claim.revisions[photo_id] for photo_id in gone}
             done = {**_of(claim, list(revisions)), "revisions": list(revisions.values())}

@@ -88,8 +88,7 @@ class PostgresOriginals:
         after = UUID(int=0)
         while page := await self._page(library_id, after):
             async with self._database.transaction(keys=[str(original.photo_id) for original in page]) as tx:
-                for original in page:
-                    await outbox.append(tx, _fact(original, Lane.BACKFILL))
+                await outbox.append(tx, *(_fact(original, Lane.BACKFILL) for original in page))
             said += len(page)
             after = page[-1].photo_id
         return said

@@ -84,9 +84,6 @@ RETURNING revision
 SELECT photo_id, proposed_photos.revision FROM proposed_photos JOIN photos ON photos.id = photo_id
 WHERE library_id = %(library_id)s AND photo_id > %(after)s ORDER BY photo_id LIMIT %(limit)s
 
--- name: photo_size
-SELECT width, height FROM photos WHERE id = %(photo_id)s
-
 -- name: hold_lease
 -- Only who still holds the work may write in its name; meanwhile nobody else can claim it.
 UPDATE work SET leased_until = now() + %(lease)s WHERE id = %(id)s AND fence = %(fence)s RETURNING id

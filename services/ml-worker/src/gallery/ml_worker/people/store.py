@@ -149,9 +149,7 @@ async def write(
     for photo_id in sorted(photos):
         row = await (await tx.execute(queries.raise_proposal, {"photo_id": photo_id})).fetchone()
         revision = int(row["revision"]) if row else 1
-        faces = await _say(tx, library_id, photo_id, revision=revision, decisions_revision=decisions_revision)
-        if revision == 1:
-            await _say_done(tx, library_id, photo_id, faces=faces)
+        await _say(tx, library_id, photo_id, revision=revision, decisions_revision=decisions_revision)
 
 
 async def say_again(database: Database, library_id: UUID, *, decisions_revision: int) -> int:
@@ -166,8 +164,7 @@ async def say_again(database: Database, library_id: UUID, *, decisions_revision:
         async with database.transaction(keys=[str(row["photo_id"]) for row in rows]) as tx:
             for row in rows:
                 photo_id, revision = row["photo_id"], row["revision"]
-                faces = await _say(tx, library_id, photo_id, revision=revision, decisions_revision=decisions_revision)
-                await _say_done(tx, library_id, photo_id, faces=faces)
+                await _say(tx, library_id, photo_id, revision=revision, decisions_revision=decisions_revision)
         after, said = rows[-1]["photo_id"], said + len(rows)
 
 
@@ -182,23 +179,13 @@ async def hold(tx: Transaction, leased: Leased, *, lease: timedelta) -> None:
         raise LeaseLostError("the lease of a people job ran out")
 
 
-async def _say(tx: Transaction, library_id: UUID, photo_id: UUID, *, revision: int, decisions_revision: int) -> int:
-    """Say who is in a photo; how many faces it has."""
+async def _say(tx: Transaction, library_id: UUID, photo_id: UUID, *, revision: int, decisions_revision: int) -> None:
+    """Say who is in a photo."""
     faces = await (await tx.execute(queries.proposals_of_photo, {"photo_id": photo_id})).fetchall()
     proposed = pb.FacesProposed(
         photo_id=str(photo_id), faces=[_proposed(face) for face in faces], decisions_revision=decisions_revision
     )
     await append(tx, Fact(Topic.ANALYSIS, str(photo_id), library_id, revision, proposed))
-    return len(faces)
-
-
-async def _say_done(tx: Transaction, library_id: UUID, photo_id: UUID, *, faces: int) -> None:
-    """Say that the people stage of a photo came to its end."""
-    size = await (await tx.execute(queries.photo_size, {"photo_id": photo_id})).fetchone()
-    width, height = (size["width"], size["height"]) if size else (0, 0)
-    outcome = pb.StageOutcome(stage="people", state=pb.STAGE_STATE_DONE, attempts=1)
-    done = pb.PhotoAnalysed(photo_id=str(photo_id), stages=[outcome], width=width, height=height, faces=faces)
-    await append(tx, Fact(Topic.ANALYSIS, str(photo_id), library_id, 1, done))
 
 
 def _proposed(row: dict[str, Any]) -> pb.FaceProposal:
