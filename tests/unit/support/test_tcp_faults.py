@@ -45,6 +45,12 @@ async def connected(link: TcpFaults) -> AsyncIterator[tuple[asyncio.StreamReader
         writer.close()
 
 
+async def first_answer(link: TcpFaults) -> bytes:
+    async with connected(link) as (reader, writer):
+        writer.write(b"1")
+        return await reader.readexactly(1)
+
+
 async def test_a_good_link_carries_bytes_and_ends(link: TcpFaults) -> None:
     content = bytes(range(256)) * 2000
     async with connected(link) as (reader, writer):
@@ -114,17 +120,12 @@ async def test_reset_now_refuse_and_heal(link: TcpFaults) -> None:
         with pytest.raises(ConnectionResetError):
             await reader.readexactly(1)
     link.refusing = True
-    async with connected(link) as (reader, _):
-        with pytest.raises(ConnectionResetError):
-            await reader.readexactly(1)
+    with pytest.raises(ConnectionResetError):
+        await first_answer(link)
     link.heal()
-    async with connected(link) as (reader, writer):
-        writer.write(b"1")
-        assert await reader.readexactly(1) == b"1"
+    assert await first_answer(link) == b"1"
 
 
 async def test_a_server_that_is_down_is_a_reset() -> None:
-    with TcpFaults(free_port()) as link:
-        async with connected(link) as (reader, _):
-            with pytest.raises(ConnectionResetError):
-                await reader.readexactly(1)
+    with TcpFaults(free_port()) as link, pytest.raises(ConnectionResetError):
+        await first_answer(link)
