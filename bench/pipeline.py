@@ -1,9 +1,10 @@
 """From upload to searchable, against the plain sum of its parts in the same run.
 
-Usage: python bench/pipeline.py [--photos 120]
+Usage: python bench/pipeline.py [--photos 120] [--runtime openvino ...]
 
-Prints photos a second, CPU milliseconds a photo by process, and the proportional memory of the whole tree, each beside
-its limit; writes bench/results/pipeline.json. Quality gate: every photo done, and its face found.
+Prints, for each runtime of the networks, photos a second, CPU milliseconds a photo by process, and the proportional
+memory of the whole tree, each beside its limit; writes bench/results/pipeline.json. Quality gate: every photo done, and
+its face found.
 """
 
 import argparse
@@ -53,10 +54,10 @@ def make_photos(folder: Path, count: int) -> list[Path]:
     return sorted(folder.glob("*.jpg"))
 
 
-def import_all(gallery: Gallery, folder: Path) -> dict[str, Any]:
+def import_all(gallery: Gallery, *, warm: Path, folder: Path) -> dict[str, Any]:
     """Import a folder into a running gallery; returns what it took, by kind of process."""
+    gallery.data.parent.mkdir()
     with gallery.up() as process:
-        warm = gallery.data.parent / "warm"
         gallery.json("import", warm)
         parent = int(json.loads((gallery.data / "gallery.json").read_text())["pid"])
         before = cpu_seconds(tree(parent))
@@ -101,6 +102,7 @@ def main() -> None:
     """Measure, print and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=120)
+    parser.add_argument("--runtime", nargs="+", default=["onnxruntime", "openvino"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gallery-bench-") as folder:
         root = Path(folder)
@@ -109,8 +111,11 @@ def main() -> None:
         make_photos(root / "warm", 2)
         for path in (root / "warm").glob("*.jpg"):
             path.write_bytes(path.read_bytes() + b"\0")  # other bytes than the ones that are measured
-        found = import_all(Gallery(root / "data", packs(SHARED)), root / "photos")
-        figures = report(found, photos, measure(photos, SHARED / "models"))
+        parts = measure(photos, SHARED / "models")
+        figures = {}
+        for runtime in options.runtime:
+            gallery = Gallery(root / runtime / "data", {**packs(SHARED), "GALLERY_RUNTIME": runtime})
+            figures[runtime] = report(import_all(gallery, warm=root / "warm", folder=root / "photos"), photos, parts)
     print(json.dumps(figures, indent=2))
     results = ROOT / "bench/results"
     results.mkdir(exist_ok=True)

@@ -20,6 +20,7 @@ from gallery.ml_worker.packs import FacePack, Shelf, read_packs
 from gallery.ml_worker.people.grouping import GroupingFace, group
 from gallery.ml_worker.people.matching import Known, Newcomer, Rules, match
 from gallery.ml_worker.recognition import load_faces
+from gallery.ml_worker.sessions import RuntimeName, open_runtime
 
 BATCH = 16
 PACKS = Path(__file__).resolve().parents[1] / "packs"
@@ -30,7 +31,7 @@ def half_of(person: str) -> str:
 
 
 def embed(pack: FacePack, shelf: Shelf, files: list[Path]) -> dict[str, np.ndarray]:
-    models = load_faces(pack, shelf)
+    models = load_faces(pack, shelf, open_runtime(RuntimeName.ONNXRUNTIME, threads=1))
     rows: list[tuple[int, bool, float, float, float, np.ndarray]] = []
     for start in range(0, len(files), BATCH):
         images = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files[start : start + BATCH]]

@@ -26,7 +26,8 @@ class Gallery:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GALLERY_")}
-        return {**kept, "GALLERY_DATA": str(self.data), "GALLERY_OFFLINE": "1", **self.settings}
+        ours = {"GALLERY_DATA": str(self.data), "GALLERY_OFFLINE": "1", "GALLERY_RUNTIME": "onnxruntime"}
+        return {**kept, **ours, **self.settings}
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -6,12 +6,13 @@ import cv2
 import insightface
 import numpy as np
 import pytest
+from support.models import RUNTIME
 
 from gallery.ml_worker.faces.detection import Candidates, Detection, TwoLooks, letterbox, suppress
 from gallery.ml_worker.faces.scrfd import ScrfdHead
 from gallery.ml_worker.packs import FacePack, Shelf, read_packs
 from gallery.ml_worker.recognition import load_faces
-from gallery.ml_worker.sessions import OnnxSession
+from gallery.ml_worker.sessions.onnx import OnnxSession
 
 PACKS = Path(__file__).resolve().parents[4] / "packs"
 T1 = Path(insightface.__file__).parent / "data/images/t1.jpg"
@@ -51,7 +52,7 @@ def test_boxes_and_landmarks_are_those_of_insightface(shared: Path, name: str) -
 
 @pytest.mark.parametrize("pack", ["scrfd-edgeface", "det500m-edgeface", "yunet-edgeface"])
 def test_every_portrait_that_fills_the_frame_has_its_face(shared: Path, pack: str) -> None:
-    models = load_faces(face_pack(pack), Shelf([shared / "models"]))
+    models = load_faces(face_pack(pack), Shelf([shared / "models"]), RUNTIME)
     portraits = sorted((shared / "photos/albums/bbt").glob("*/*.png"))
     found = models.find([picture(path) for path in portraits])
     assert len(portraits) == 40
@@ -66,7 +67,7 @@ def test_one_look_alone_misses_faces_that_fill_the_frame(shared: Path) -> None:
 
 
 def test_batching_over_photos_changes_no_vector(shared: Path) -> None:
-    models = load_faces(face_pack("scrfd-edgeface"), Shelf([shared / "models"]))
+    models = load_faces(face_pack("scrfd-edgeface"), Shelf([shared / "models"]), RUNTIME)
     images = [picture(T1), *(picture(path) for path in sorted((shared / "photos/albums/bbt/group").glob("*")))]
     together = models.find(images)
     assert sum(len(faces) for faces in together) > 16
@@ -78,7 +79,7 @@ def test_batching_over_photos_changes_no_vector(shared: Path) -> None:
 
 
 def test_dlib_finds_the_six_faces_and_a_tight_crop() -> None:
-    models = load_faces(face_pack("dlib"), Shelf([]))
+    models = load_faces(face_pack("dlib"), Shelf([]), RUNTIME)
     image = picture(T1)
     ((*faces,),) = models.find([image])
     assert len(faces) == 6
@@ -119,7 +120,7 @@ def face_pack(name: str) -> FacePack:
 
 
 def test_faces_have_boxes_inside_the_picture_they_came_from(shared: Path) -> None:
-    models = load_faces(face_pack("scrfd-edgeface"), Shelf([shared / "models"]))
+    models = load_faces(face_pack("scrfd-edgeface"), Shelf([shared / "models"]), RUNTIME)
     image = picture(T1)
     ((*faces,),) = models.find([image])
     boxes = [face.detection for face in faces]

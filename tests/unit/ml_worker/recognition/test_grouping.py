@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.models import RUNTIME
 
 from gallery.ml_worker.packs import FacePack, Shelf, read_packs
 from gallery.ml_worker.people.evidence import explain
@@ -121,7 +122,7 @@ def test_evidence_names_examples_and_the_next_person() -> None:
 def faces_of(pack: str, models: Path | None, pictures: Sequence[tuple[str, np.ndarray]]) -> list[GroupingFace]:
     spec = PACKS[pack]
     assert isinstance(spec, FacePack)
-    found = load_faces(spec, Shelf([models] if models else [])).find([picture for _, picture in pictures])
+    found = load_faces(spec, Shelf([models] if models else []), RUNTIME).find([picture for _, picture in pictures])
     return [
         GroupingFace(f"{name} {number}", name, one.vector)
         for (name, _), faces in zip(pictures, found, strict=True)
@@ -181,7 +182,7 @@ def test_crops_and_re_exposures_of_six_faces_are_six_people() -> None:
     image = read(Path(insightface.__file__).parent / "data/images/t1.jpg")
     spec = PACKS["dlib"]
     assert isinstance(spec, FacePack)
-    ((*found,),) = load_faces(spec, Shelf([])).find([image])
+    ((*found,),) = load_faces(spec, Shelf([]), RUNTIME).find([image])
     assert len(found) == 6
     pictures = [picture for number, one in enumerate(found) for picture in variants(image, one.detection.box, number)]
     faces = faces_of("dlib", None, pictures)

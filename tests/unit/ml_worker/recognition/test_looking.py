@@ -4,6 +4,7 @@ import insightface
 import numpy as np
 import pytest
 import skimage.data
+from support.models import RUNTIME
 
 from gallery.ml_worker.looking import Looking
 from gallery.ml_worker.packs import FacePack, Shelf, TagPack, read_packs
@@ -16,7 +17,7 @@ def looking(models: Path | None, faces: str, tags: str | None) -> Looker:
     face_pack, tag_pack = PACKS[faces], PACKS[tags] if tags else None
     assert isinstance(face_pack, FacePack)
     assert tag_pack is None or isinstance(tag_pack, TagPack)
-    return Looking.load(Shelf([models] if models else []), faces=face_pack, tags=tag_pack)
+    return Looking.load(Shelf([models] if models else []), RUNTIME, faces=face_pack, tags=tag_pack)
 
 
 def test_boxes_are_shares_of_the_picture_whatever_its_size(shared: Path) -> None:

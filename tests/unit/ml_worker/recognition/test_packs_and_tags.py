@@ -5,6 +5,7 @@ import cv2
 import numpy as np
 import pytest
 import skimage.data
+from support.models import RUNTIME
 
 from gallery.ml_worker.packs import (
     BadPackError,
@@ -95,7 +96,7 @@ def test_a_pack_file_with_a_mistake_is_named(tmp_path: Path) -> None:
 def test_things_that_imagenet_knows_are_among_the_tags(shared: Path) -> None:
     pack = PACKS["mobilenet-v2"]
     assert isinstance(pack, TagPack)
-    tagger = load_tags(pack, Shelf([shared / "models"]))
+    tagger = load_tags(pack, Shelf([shared / "models"]), RUNTIME)
     files = [file for file in sorted((shared / "photos/objects").iterdir()) if kind_of(file) in NAMED]
     shown = tagger.tag([cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files])
     right = [
@@ -113,7 +114,7 @@ def kind_of(file: Path) -> str:
 def test_a_picture_has_one_vector_that_batching_does_not_change(shared: Path) -> None:
     pack = PACKS["mobilenet-v2"]
     assert isinstance(pack, TagPack)
-    tagger = load_tags(pack, Shelf([shared / "models"]))
+    tagger = load_tags(pack, Shelf([shared / "models"]), RUNTIME)
     images = [skimage.data.astronaut(), skimage.data.chelsea(), skimage.data.coffee()]
     shown = tagger.tag(images)
     assert {tag.label for tag in shown[1].tags} >= {"Egyptian cat", "tabby"}

@@ -21,3 +21,7 @@ class DecoderDiedError(TransientError):
 
 class UnknownPhotoError(GalleryError):
     """There is no photo of this id in this library, or it has not been looked at yet."""
+
+
+class RuntimeUnavailableError(GalleryError):
+    """What networks should run on is not here: install it, or set another runtime."""

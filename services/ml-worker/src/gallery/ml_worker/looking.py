@@ -8,6 +8,7 @@ import numpy as np
 from gallery.ml_worker.domain import Picture, Seen, SeenFace
 from gallery.ml_worker.packs import FacePack, Shelf, TagPack
 from gallery.ml_worker.recognition import FaceModels, FoundFace, load_faces, load_tags
+from gallery.ml_worker.sessions import Runtime
 from gallery.ml_worker.tags import ImageNetTagger, Shown
 
 
@@ -24,15 +25,17 @@ class Looking:
         self.tag_pack: str | None = tag_pack
 
     @classmethod
-    def load(cls, shelf: Shelf, *, faces: FacePack, tags: TagPack | None) -> "Looking":
+    def load(cls, shelf: Shelf, runtime: Runtime, *, faces: FacePack, tags: TagPack | None) -> "Looking":
         """Load the weights, which takes about a second.
 
         Raises:
             MissingWeightsError: A file is not there.
         """
         cv2.setNumThreads(1)  # cores are shared out by processes; OpenCV's own threads would only fight over them
-        tagger = load_tags(tags, shelf) if tags else None
-        return cls(load_faces(faces, shelf), tagger, face_pack=faces.name, tag_pack=tags.name if tags else None)
+        tagger = load_tags(tags, shelf, runtime) if tags else None
+        return cls(
+            load_faces(faces, shelf, runtime), tagger, face_pack=faces.name, tag_pack=tags.name if tags else None
+        )
 
     def look(self, pictures: Sequence[Picture]) -> Sequence[Seen]:
         """What is in each picture, in their order."""

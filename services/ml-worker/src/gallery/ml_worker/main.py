@@ -15,6 +15,7 @@ from gallery.ml_worker.http import create_router, create_status_router
 from gallery.ml_worker.media.renderer import TARGET, TIME_LIMIT, JailedRenderer
 from gallery.ml_worker.people.role import PeopleRole
 from gallery.ml_worker.people.store import PeopleStore
+from gallery.ml_worker.sessions import open_runtime
 from gallery.ml_worker.settings import MlWorkerSettings
 from gallery.ml_worker.store import PhotoStore
 from gallery.ports.blobs import Blobs
@@ -68,11 +69,13 @@ async def analyse(*, settings: MlWorkerSettings, database: Database, blobs: Blob
 
     Raises:
         PackError: A pack asked for by name cannot be had.
+        RuntimeUnavailableError: Neither can what networks should run on.
     """
     from gallery.ml_worker.looking import Looking
 
     choice = await asyncio.to_thread(choose, settings)
-    looker = await asyncio.to_thread(Looking.load, choice.shelf, faces=choice.faces, tags=choice.tags)
+    runtime = open_runtime(settings.runtime, threads=settings.model_threads)
+    looker = await asyncio.to_thread(Looking.load, choice.shelf, runtime, faces=choice.faces, tags=choice.tags)
     photos = PhotoStore(database)
     await photos.ask_for_outdated(choice.names)
     limits = Limits(memory=settings.decode_memory, cpu=TIME_LIMIT, wall=TIME_LIMIT)

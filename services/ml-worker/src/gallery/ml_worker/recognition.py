@@ -10,7 +10,7 @@ from gallery.ml_worker.faces.quality import ARCFACE_POINTS, DLIB_POINTS, FacePoi
 from gallery.ml_worker.faces.scrfd import ScrfdHead
 from gallery.ml_worker.faces.yunet import YunetHead
 from gallery.ml_worker.packs import DetectorSpec, EmbedderSpec, FacePack, Shelf, TagPack
-from gallery.ml_worker.sessions import OnnxSession
+from gallery.ml_worker.sessions import Runtime
 from gallery.ml_worker.tags import ImageNetTagger, read_labels
 
 
@@ -54,40 +54,40 @@ class FaceModels:
         ]
 
 
-def load_faces(pack: FacePack, shelf: Shelf) -> FaceModels:
+def load_faces(pack: FacePack, shelf: Shelf, runtime: Runtime) -> FaceModels:
     """Load a face pack.
 
     Raises:
         MissingWeightsError: A file is not there.
     """
     points = DLIB_POINTS if pack.detector.family == "dlib" else ARCFACE_POINTS
-    return FaceModels(_detector(pack.detector, shelf), _embedder(pack.embedder, shelf), points)
+    return FaceModels(_detector(pack.detector, shelf, runtime), _embedder(pack.embedder, shelf, runtime), points)
 
 
-def load_tags(pack: TagPack, shelf: Shelf) -> ImageNetTagger:
+def load_tags(pack: TagPack, shelf: Shelf, runtime: Runtime) -> ImageNetTagger:
     """Load a tag pack.
 
     Raises:
         MissingWeightsError: A file is not there.
     """
-    session = OnnxSession(shelf.find(pack.network), also=[pack.features])
+    session = runtime.load(shelf.find(pack.network), also=[pack.features])
     labels = read_labels(shelf.find(pack.labels))
     return ImageNetTagger(session, input_name=pack.input, labels=labels, floor=pack.floor)
 
 
-def _detector(spec: DetectorSpec, shelf: Shelf) -> Detector:
+def _detector(spec: DetectorSpec, shelf: Shelf, runtime: Runtime) -> Detector:
     path = shelf.find(spec.weights)
     if spec.family == "dlib":
         return DlibDetector(path, score=spec.score, overlap=spec.overlap)
     family = ScrfdHead if spec.family == "scrfd" else YunetHead
-    head = family(OnnxSession(path), input_name=spec.input, score=spec.score)
+    head = family(runtime.load(path, exact=False), input_name=spec.input, score=spec.score)
     return TwoLooks(head, looks=spec.looks, overlap=spec.overlap)
 
 
-def _embedder(spec: EmbedderSpec, shelf: Shelf) -> Embedder:
+def _embedder(spec: EmbedderSpec, shelf: Shelf, runtime: Runtime) -> Embedder:
     path = shelf.find(spec.weights)
     if spec.family == "dlib":
         return DlibEmbedder(path)
     return ArcFaceEmbedder(
-        OnnxSession(path), input_name=spec.input, dimension=spec.dimension, mean=spec.mean, scale=spec.scale
+        runtime.load(path), input_name=spec.input, dimension=spec.dimension, mean=spec.mean, scale=spec.scale
     )

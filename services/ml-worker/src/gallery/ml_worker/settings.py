@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import ByteSize, Field
 
+from gallery.ml_worker.sessions import RuntimeName
 from gallery.runtime.settings import Settings
 
 CHECKOUT = Path(__file__).resolve().parents[5]
@@ -50,6 +51,11 @@ class MlWorkerSettings(Settings):
         title="Decoders",
         description="Child processes that decode photos at the same time; one a core is right.",
         json_schema_extra={"unit": "processes"},
+    )
+    runtime: RuntimeName = Field(
+        default=RuntimeName.AUTO,
+        title="Runtime",
+        description="What networks run on: onnxruntime, openvino, cuda or tensorrt; auto takes the fastest there is.",
     )
     model_threads: int = Field(
         default=max(1, min(4, os.cpu_count() or 1)),
