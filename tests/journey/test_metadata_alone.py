@@ -19,9 +19,10 @@ from support.metadata import LIBRARY, UPLOADED_AT, BytesBlobs, analysed, fact, i
 from gallery.adapters.memory_bus import MemoryBus
 from gallery.events.topics import Topic
 from gallery.events.v1.uploads_pb2 import PhotoUploaded
-from gallery.metadata.main import PACKAGES, SCHEMA, running
+from gallery.metadata.main import PACKAGES, SCHEMA, consuming, serving
 from gallery.metadata.settings import MetadataSettings
 from gallery.ports.bus import Message
+from gallery.runtime import partitions
 from gallery.runtime.database import Database
 from gallery.runtime.http import create_app
 from gallery.runtime.ids import uuid7
@@ -89,6 +90,8 @@ def described(photo: dict[str, Any]) -> bool:
 @asynccontextmanager
 async def gallery(url: str) -> AsyncIterator[Gallery]:
     await migrate(url, schema=SCHEMA, packages=PACKAGES)
+    async with Database.open(url, schema=SCHEMA, size=1) as database:
+        await partitions.renew(database)
     uploads: dict[str, dict[str, Any]] = {}
     neighbour = create_app(title="upload", routers=[])
 
@@ -101,7 +104,8 @@ async def gallery(url: str) -> AsyncIterator[Gallery]:
     async with (
         Database.open(url, schema=SCHEMA) as database,
         httpx.AsyncClient(transport=httpx.ASGITransport(neighbour), base_url="http://upload") as upload,
-        running(settings=MetadataSettings(), database=database, blobs=blobs, bus=bus, upload=upload) as app,  # type: ignore[arg-type]
+        consuming(settings=MetadataSettings(), database=database, blobs=blobs, bus=bus, upload=upload),  # type: ignore[arg-type]
+        serving(settings=MetadataSettings(), database=database) as app,
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://metadata") as http,
     ):
         yield Gallery(bus, blobs, uploads, http)

@@ -20,7 +20,7 @@ from gallery.events.v1.uploads_pb2 import LANE_INTERACTIVE, PhotoUploaded
 from gallery.ml_worker.analysing import AnalyseRole
 from gallery.ml_worker.analysis import Analysis
 from gallery.ml_worker.domain import Original, Packs, Rendering
-from gallery.ml_worker.main import running
+from gallery.ml_worker.main import consuming, serving
 from gallery.ml_worker.settings import MlWorkerSettings
 from gallery.ml_worker.store import PhotoStore
 from gallery.ports.bus import Message
@@ -103,7 +103,10 @@ async def service(database_url: str) -> AsyncIterator[Service]:
         await partitions.renew(database)
         bus, blobs = MemoryBus(), MemoryBlobs()
         settings = MlWorkerSettings(face_pack="dlib", tag_pack="auto")
-        async with running(settings=settings, database=database, blobs=blobs, bus=bus) as app:
+        async with (
+            serving(settings=settings, database=database, blobs=blobs) as app,
+            consuming(database=database, bus=bus),
+        ):
             base = f"http://ml-worker/internal/v1/libraries/{LIBRARY}"
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base) as client:
                 yield Service(client, bus, blobs, database)

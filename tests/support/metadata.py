@@ -22,6 +22,7 @@ from gallery.metadata.http import ledger_router, people_router, photos_router
 from gallery.metadata.ledger import Ledger
 from gallery.metadata.main import PACKAGES, SCHEMA
 from gallery.metadata.people import People
+from gallery.metadata.photo_facts import PhotoFacts
 from gallery.metadata.photos import Photos
 from gallery.metadata.places import Places
 from gallery.ports.blobs import BlobNotFoundError
@@ -86,6 +87,7 @@ class Service:
     uploads: KnownUploads
     blobs: BytesBlobs
     photos: Photos
+    facts: PhotoFacts
     people: People
     ledger: Ledger
     http: httpx.AsyncClient
@@ -104,7 +106,7 @@ class Service:
 
     async def hear(self, message: Message) -> None:
         """Handle one fact as the consumer would."""
-        handlers = Facts(self.photos).handlers()
+        handlers = Facts(self.facts).handlers()
         body_type = next(kind for kind in handlers if kind.DESCRIPTOR.full_name == message.type)  # type: ignore[attr-defined]
         delivery = Delivery(message, subscription="metadata", database=self.database)
         with suppress(AlreadyHandledError):
@@ -175,7 +177,8 @@ async def metadata_service(
         await partitions.renew(database)
         uploads, blobs = KnownUploads(), BytesBlobs()
         headers = Headers(blobs=blobs, jail=jail or DirectJail(), places=PLACES)  # type: ignore[arg-type]
-        photos = Photos(database=database, uploads=uploads, headers=headers)
+        photos = Photos(database)
+        facts = PhotoFacts(database=database, uploads=uploads, headers=headers)
         people = People(database=database)
         ledger = Ledger(database=database, stuck_after=stuck_after)
         app = create_app(
@@ -183,4 +186,4 @@ async def metadata_service(
             routers=[photos_router(photos), people_router(people), ledger_router(ledger, photos, people)],
         )
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://metadata") as http:
-            yield Service(database, uploads, blobs, photos, people, ledger, http)
+            yield Service(database, uploads, blobs, photos, facts, people, ledger, http)

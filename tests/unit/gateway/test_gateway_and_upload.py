@@ -17,7 +17,7 @@ from gallery.runtime import partitions
 from gallery.runtime.asgi_transport import AsgiTransport
 from gallery.runtime.database import Database
 from gallery.runtime.migrations import migrate
-from gallery.upload.main import running
+from gallery.upload.main import serving
 from gallery.upload.settings import UploadSettings
 
 JPEG = b"\xff\xd8\xff" + bytes(range(256)) * 2000
@@ -29,7 +29,7 @@ async def client(database_url: str, tmp_path: Path) -> AsyncIterator[httpx.Async
     async with Database.open(database_url, schema="upload") as database:
         await partitions.renew(database)
         async with (
-            running(settings=UploadSettings(), database=database, blobs=LocalBlobs(tmp_path)) as upload,
+            serving(settings=UploadSettings(), database=database, blobs=LocalBlobs(tmp_path)) as upload,
             httpx.AsyncClient(transport=AsgiTransport(upload), base_url="http://upload") as inside,
         ):
             app = build(

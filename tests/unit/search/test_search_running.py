@@ -16,7 +16,7 @@ from gallery.runtime import partitions
 from gallery.runtime.asgi_transport import AsgiTransport
 from gallery.runtime.database import Database
 from gallery.runtime.migrations import migrate
-from gallery.search.main import running
+from gallery.search.main import consuming, serving
 from gallery.search.settings import SearchSettings
 
 LIBRARY, PHOTO, ANNA = UUID(int=1), UUID(int=2), UUID(int=3)
@@ -37,21 +37,22 @@ def said(body: PhotoChanged | PersonNamed, *, key: UUID, topic: Topic) -> Messag
 
 async def test_a_changed_photo_and_a_named_person_can_be_found(database_url: str) -> None:
     await migrate(database_url, schema="search", packages=["gallery.search"])
-    owners, bus = FakeOwners(names={ANNA: "Anna"}), MemoryBus()
+    owners, bus, index = FakeOwners(names={ANNA: "Anna"}), MemoryBus(), MemorySearchIndex()
     owners.add(PHOTO, faces=[{"person_id": str(ANNA), "state": "assigned"}])
     async with Database.open(database_url, schema="search") as database:
         await partitions.renew(database)
         async with (
             owners.metadata() as metadata,
             owners.ml_worker() as ml_worker,
-            running(
+            consuming(
                 settings=SearchSettings(),
                 database=database,
                 bus=bus,
-                index=MemorySearchIndex(),
+                index=index,
                 metadata=metadata,
                 ml_worker=ml_worker,
-            ) as app,
+            ),
+            serving(settings=SearchSettings(), database=database, index=index) as app,
             AsyncClient(transport=AsgiTransport(app), base_url="http://search") as http,
             asyncio.timeout(20),
         ):

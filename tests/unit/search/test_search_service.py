@@ -108,7 +108,7 @@ class Client:
 @pytest_asyncio.fixture
 async def client(bench: Bench) -> AsyncIterator[Client]:
     search = Search(index=bench.index, photos=bench.store, analyser=Analyser("english"))
-    app = create_app(title="search", routers=[router(search=search, store=bench.store, indexing=bench.indexing())])
+    app = create_app(title="search", routers=[router(search=search, store=bench.store)])
     async with AsyncClient(transport=AsgiTransport(app), base_url="http://search") as http:
         yield Client(http)
 

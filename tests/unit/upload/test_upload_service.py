@@ -14,7 +14,7 @@ import pytest_asyncio
 from gallery.events.v1 import uploads_pb2
 from gallery.runtime.asgi_transport import AsgiTransport
 from gallery.runtime.database import Database
-from gallery.upload.main import running
+from gallery.upload.main import serving
 from gallery.upload.settings import UploadSettings
 
 LIMIT = 1_000_000
@@ -24,7 +24,7 @@ LIMIT = 1_000_000
 async def upload(database: Database, blobs: Any, library: UUID) -> AsyncIterator[httpx.AsyncClient]:
     settings = UploadSettings(largest_file=LIMIT)
     async with (
-        running(settings=settings, database=database, blobs=blobs) as app,
+        serving(settings=settings, database=database, blobs=blobs) as app,
         httpx.AsyncClient(
             transport=AsgiTransport(app), base_url=f"http://upload/internal/v1/libraries/{library}"
         ) as client,

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 from fastapi import FastAPI
@@ -12,6 +13,7 @@ from gallery.metadata import main as metadata
 from gallery.metadata.settings import MetadataSettings
 from gallery.ml_worker import main as ml_worker
 from gallery.ml_worker.settings import MlWorkerSettings
+from gallery.ports.blobs import Blobs
 from gallery.runtime import partitions
 from gallery.runtime.asgi_transport import AsgiTransport
 from gallery.runtime.background import background
@@ -56,6 +58,64 @@ def _effective(settings: StandaloneSettings) -> list[Setting]:
 
 
 @asynccontextmanager
+async def _upload(url: str, *, blobs: Blobs) -> AsyncIterator[httpx.AsyncClient]:
+    async with (
+        parts.database(url, "upload") as database,
+        background(upload_partitions=partitions.keep_renewing(database)),
+        upload.serving(settings=load(UploadSettings, beside=KINDS), database=database, blobs=blobs) as app,
+        _client(app) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def _metadata(url: str, *, blobs: Blobs, to_upload: httpx.AsyncClient) -> AsyncIterator[httpx.AsyncClient]:
+    settings = load(MetadataSettings, beside=KINDS)
+    async with (
+        parts.database(url, "metadata") as database,
+        parts.bus(url, "metadata") as bus,
+        background(metadata_partitions=partitions.keep_renewing(database)),
+        metadata.consuming(settings=settings, database=database, blobs=blobs, bus=bus, upload=to_upload),
+        metadata.serving(settings=settings, database=database) as app,
+        _client(app) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def _ml_worker(url: str, *, blobs: Blobs, data: Path) -> AsyncIterator[httpx.AsyncClient]:
+    settings = load(MlWorkerSettings, beside=KINDS, given={"data": data})
+    async with (
+        parts.database(url, "ml_worker") as database,
+        parts.bus(url, "ml_worker") as bus,
+        background(ml_worker_partitions=partitions.keep_renewing(database)),
+        ml_worker.consuming(database=database, bus=bus),
+        ml_worker.serving(settings=settings, database=database, blobs=blobs) as app,
+        _client(app) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def _search(
+    url: str, *, to_metadata: httpx.AsyncClient, to_ml_worker: httpx.AsyncClient
+) -> AsyncIterator[httpx.AsyncClient]:
+    settings = load(SearchSettings, beside=KINDS)
+    async with (
+        parts.database(url, "search") as database,
+        parts.bus(url, "search") as bus,
+        parts.search_index(url) as index,
+        background(search_partitions=partitions.keep_renewing(database)),
+        search.consuming(
+            settings=settings, database=database, bus=bus, index=index, metadata=to_metadata, ml_worker=to_ml_worker
+        ),
+        search.serving(settings=settings, database=database, index=index) as app,
+        _client(app) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
 async def gallery(settings: StandaloneSettings, *, url: str, folder: DataFolder) -> AsyncIterator[FastAPI]:
     """Yield the public app of a gallery whose services all work while the block is open.
 
@@ -66,60 +126,22 @@ async def gallery(settings: StandaloneSettings, *, url: str, folder: DataFolder)
     """
     blobs = parts.blobs(folder.blobs)
     async with (
-        parts.database(url, "upload") as upload_database,
-        parts.database(url, "metadata") as metadata_database,
-        parts.database(url, "ml_worker") as worker_database,
-        parts.database(url, "search") as search_database,
-        parts.database(url, "gateway") as gateway_database,
-        parts.bus(url, "metadata") as metadata_bus,
-        parts.bus(url, "ml_worker") as worker_bus,
-        parts.bus(url, "search") as search_bus,
-        parts.search_index(url) as index,
-        upload.running(
-            settings=load(UploadSettings, beside=KINDS), database=upload_database, blobs=blobs
-        ) as upload_app,
-        _client(upload_app) as to_upload,
-        ml_worker.running(
-            settings=load(MlWorkerSettings, beside=KINDS, given={"data": folder.root}),
-            database=worker_database,
-            blobs=blobs,
-            bus=worker_bus,
-        ) as worker_app,
-        _client(worker_app) as to_worker,
-        metadata.running(
-            settings=load(MetadataSettings, beside=KINDS),
-            database=metadata_database,
-            blobs=blobs,
-            bus=metadata_bus,
-            upload=to_upload,
-        ) as metadata_app,
-        _client(metadata_app) as to_metadata,
-        search.running(
-            settings=load(SearchSettings, beside=KINDS),
-            database=search_database,
-            bus=search_bus,
-            index=index,
-            metadata=to_metadata,
-            ml_worker=to_worker,
-        ) as search_app,
-        _client(search_app) as to_search,
-        gateway.running(
+        _upload(url, blobs=blobs) as to_upload,
+        _metadata(url, blobs=blobs, to_upload=to_upload) as to_metadata,
+        _ml_worker(url, blobs=blobs, data=folder.root) as to_ml_worker,
+        _search(url, to_metadata=to_metadata, to_ml_worker=to_ml_worker) as to_search,
+        parts.database(url, "gateway") as database,
+        gateway.serving(
             settings=load(GatewaySettings, beside=KINDS),
-            database=gateway_database,
+            database=database,
             services={
                 "upload": to_upload,
                 "metadata": to_metadata,
-                "ml_worker": to_worker,
+                "ml_worker": to_ml_worker,
                 "search": to_search,
             },
             data=folder.root,
             effective_settings=_effective(settings),
         ) as app,
-        background(
-            upload=partitions.keep_renewing(upload_database),
-            metadata=partitions.keep_renewing(metadata_database),
-            ml_worker=partitions.keep_renewing(worker_database),
-            search=partitions.keep_renewing(search_database),
-        ),
     ):
         yield app

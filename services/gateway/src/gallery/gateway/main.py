@@ -24,7 +24,7 @@ API_VERSION = "1.0.0"
 
 
 @asynccontextmanager
-async def running(
+async def serving(
     *,
     settings: GatewaySettings,
     database: Database,

@@ -20,7 +20,7 @@ from gallery.events.v1.search_pb2 import PhotoIndexed
 from gallery.events.v1.uploads_pb2 import PhotoUploaded
 from gallery.metadata.domain import FaceState, Outcome, Proposal, Stage, State
 from gallery.metadata.errors import MalformedFactError
-from gallery.metadata.photos import Photos
+from gallery.metadata.photo_facts import PhotoFacts
 from gallery.runtime.consumer import Delivery, Handler
 
 _STATES = {
@@ -39,7 +39,7 @@ _FACE_STATES = {
 class Facts:
     """The facts that this service follows."""
 
-    def __init__(self, photos: Photos) -> None:
+    def __init__(self, photos: PhotoFacts) -> None:
         self._photos = photos
 
     def handlers(self) -> Mapping[type, Handler]:

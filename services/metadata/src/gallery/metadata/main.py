@@ -15,6 +15,7 @@ from gallery.metadata.headers import Headers
 from gallery.metadata.http import ledger_router, people_router, photos_router
 from gallery.metadata.ledger import Ledger
 from gallery.metadata.people import People
+from gallery.metadata.photo_facts import PhotoFacts
 from gallery.metadata.photos import Photos
 from gallery.metadata.places import Places
 from gallery.metadata.ports import Jail as HeaderJail
@@ -22,7 +23,6 @@ from gallery.metadata.settings import MetadataSettings
 from gallery.metadata.uploads import HttpUploads
 from gallery.ports.blobs import Blobs
 from gallery.ports.bus import Bus
-from gallery.runtime import partitions
 from gallery.runtime.background import background
 from gallery.runtime.consumer import Consumer
 from gallery.runtime.database import Database
@@ -42,36 +42,35 @@ CHILDREN = 2
 
 
 @asynccontextmanager
-async def running(
-    *,
-    settings: MetadataSettings,
-    database: Database,
-    blobs: Blobs,
-    bus: Bus,
-    upload: httpx.AsyncClient,
-) -> AsyncIterator[FastAPI]:
-    """Serve and consume while the block is open."""
+async def serving(*, settings: MetadataSettings, database: Database) -> AsyncIterator[FastAPI]:
+    """Serve the internal interface while the block is open."""
+    photos = Photos(database)
+    people = People(database=database)
+    ledger = Ledger(database=database, stuck_after=settings.metadata_stuck_after)
+    routers = [
+        photos_router(photos),
+        people_router(people),
+        ledger_router(ledger, photos, people),
+        dead_letters_router(database),
+    ]
+    yield create_app(title="Smart Gallery metadata", routers=routers, ready=ready(database))
+
+
+@asynccontextmanager
+async def consuming(
+    *, settings: MetadataSettings, database: Database, blobs: Blobs, bus: Bus, upload: httpx.AsyncClient
+) -> AsyncIterator[None]:
+    """Follow the facts, and look now and then for what went missing, while the block is open."""
     async with header_jail(settings) as jail:
         headers = Headers(blobs=blobs, jail=jail, places=Places())
-        photos = Photos(database=database, uploads=HttpUploads(upload), headers=headers)
-        people = People(database=database)
+        facts = Facts(PhotoFacts(database=database, uploads=HttpUploads(upload), headers=headers))
         ledger = Ledger(database=database, stuck_after=settings.metadata_stuck_after)
-        consumer = Consumer(
-            name=SUBSCRIPTION, bus=bus, database=database, topics=TOPICS, handlers=Facts(photos).handlers()
-        )
-        routers = [
-            photos_router(photos),
-            people_router(people),
-            ledger_router(ledger, photos, people),
-            dead_letters_router(database),
-        ]
-        await partitions.renew(database)
+        consumer = Consumer(name=SUBSCRIPTION, bus=bus, database=database, topics=TOPICS, handlers=facts.handlers())
         async with background(
             metadata_consumer=consumer.run(),
             metadata_reconciliation=reconcile_now_and_then(ledger, every=settings.metadata_stuck_after),
-            metadata_partitions=partitions.keep_renewing(database),
         ):
-            yield create_app(title="Smart Gallery metadata", routers=routers, ready=ready(database))
+            yield
 
 
 def ready(database: Database) -> Callable[[], Awaitable[Mapping[str, bool]]]:

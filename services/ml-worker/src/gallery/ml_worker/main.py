@@ -33,8 +33,8 @@ SUBSCRIPTION = "ml-worker"
 
 
 @asynccontextmanager
-async def running(*, settings: MlWorkerSettings, database: Database, blobs: Blobs, bus: Bus) -> AsyncIterator[FastAPI]:
-    """Serve the internal interface and consume facts while the block is open.
+async def serving(*, settings: MlWorkerSettings, database: Database, blobs: Blobs) -> AsyncIterator[FastAPI]:
+    """Serve the internal interface while the block is open.
 
     Raises:
         PackError: A pack asked for by name cannot be had.
@@ -42,13 +42,6 @@ async def running(*, settings: MlWorkerSettings, database: Database, blobs: Blob
     choice = await asyncio.to_thread(choose, settings)
     photos = PhotoStore(database)
     people = PeopleStore(database, pack=choice.faces.name)
-    consumer = Consumer(
-        name=SUBSCRIPTION,
-        bus=bus,
-        database=database,
-        topics=(Topic.UPLOADS, Topic.PEOPLE),
-        handlers=handlers(photos),
-    )
 
     async def ready() -> Mapping[str, bool]:
         async with database.read() as connection:
@@ -60,8 +53,21 @@ async def running(*, settings: MlWorkerSettings, database: Database, blobs: Blob
         create_status_router(photos=photos, people=people, choice=choice),
         dead_letters_router(database),
     ]
+    yield create_app(title="Smart Gallery ML worker", routers=routers, ready=ready)
+
+
+@asynccontextmanager
+async def consuming(*, database: Database, bus: Bus) -> AsyncIterator[None]:
+    """Turn facts into work while the block is open."""
+    consumer = Consumer(
+        name=SUBSCRIPTION,
+        bus=bus,
+        database=database,
+        topics=(Topic.UPLOADS, Topic.PEOPLE),
+        handlers=handlers(PhotoStore(database)),
+    )
     async with background(ml_worker_consumer=consumer.run()):
-        yield create_app(title="Smart Gallery ML worker", routers=routers, ready=ready)
+        yield
 
 
 async def analyse(*, settings: MlWorkerSettings, database: Database, blobs: Blobs) -> None:

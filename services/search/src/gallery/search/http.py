@@ -10,12 +10,11 @@ from fastapi import APIRouter, Query
 from gallery.runtime.http import ProblemError
 from gallery.search.domain import FacetValue
 from gallery.search.errors import BadCursorError, QueryError
-from gallery.search.indexing import Indexing
 from gallery.search.searching import Answer, Search
 from gallery.search.store import Store
 
 
-def router(*, search: Search, store: Store, indexing: Indexing) -> APIRouter:
+def router(*, search: Search, store: Store) -> APIRouter:
     """Everything that others may ask of search, below a library."""
     routes = APIRouter(prefix="/internal/v1/libraries/{library_id}")
 
@@ -33,7 +32,6 @@ def router(*, search: Search, store: Store, indexing: Indexing) -> APIRouter:
     @routes.post("/rebuild", status_code=202)
     async def rebuild(library_id: UUID) -> dict[str, int]:
         await store.mark_all(library_id)
-        indexing.wake()
         return {"pending": await store.pending(library_id)}
 
     @routes.get("/status")

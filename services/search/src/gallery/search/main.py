@@ -25,7 +25,16 @@ from gallery.search.store import Store
 
 
 @asynccontextmanager
-async def running(
+async def serving(*, settings: SearchSettings, database: Database, index: SearchIndex) -> AsyncIterator[FastAPI]:
+    """Answer while the block is open."""
+    store = Store(database)
+    search = Search(index=index, photos=store, analyser=Analyser(settings.search_language))
+    routers = [router(search=search, store=store), dead_letters_router(database)]
+    yield create_app(title="Smart Gallery search", routers=routers, ready=store.ready)
+
+
+@asynccontextmanager
+async def consuming(
     *,
     settings: SearchSettings,
     database: Database,
@@ -33,16 +42,13 @@ async def running(
     index: SearchIndex,
     metadata: httpx.AsyncClient,
     ml_worker: httpx.AsyncClient,
-) -> AsyncIterator[FastAPI]:
-    """Listen, index and answer while the block is open."""
-    analyser = Analyser(settings.search_language)
+) -> AsyncIterator[None]:
+    """Listen, and keep the index as new as the catalogue, while the block is open."""
     store = Store(database)
     owners = HttpOwners(metadata=metadata, ml_worker=ml_worker)
-    indexing = Indexing(pending=store, owners=owners, index=index, composer=Composer(analyser))
+    composer = Composer(Analyser(settings.search_language))
+    indexing = Indexing(pending=store, owners=owners, index=index, composer=composer)
     listener = Listener(store=store, owners=owners, indexing=indexing)
     consumer = Consumer(name="search", bus=bus, database=database, topics=TOPICS, handlers=listener.handlers)
-    search = Search(index=index, photos=store, analyser=analyser)
-    routes = router(search=search, store=store, indexing=indexing)
-    async with background(consumer=consumer.run(), indexing=indexing.run()):
-        routers = [routes, dead_letters_router(database)]
-        yield create_app(title="Gallery search", routers=routers, ready=store.ready)
+    async with background(search_consumer=consumer.run(), search_indexing=indexing.run()):
+        yield

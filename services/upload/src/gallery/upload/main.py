@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 
 @asynccontextmanager
-async def running(*, settings: UploadSettings, database: Database, blobs: Blobs) -> AsyncIterator[FastAPI]:
+async def serving(*, settings: UploadSettings, database: Database, blobs: Blobs) -> AsyncIterator[FastAPI]:
     """Serve the internal interface while the block is open; remains of dead processes are swept before it opens."""
     originals = PostgresOriginals(database)
     intents = PostgresIntents(database)
