@@ -10,7 +10,7 @@ import pytest
 
 from gallery.runtime import partitions
 from gallery.runtime.database import Database
-from gallery.runtime.migrations import StaleSchemaError, migrate
+from gallery.runtime.migrations import StaleSchemaError, check, migrate
 from gallery.runtime.sql import Queries
 
 
@@ -64,6 +64,17 @@ async def test_a_schema_of_a_newer_program_is_refused(database_url: str, package
     (package / "0001_things.sql").rename(package / "0001_other.sql")
     with pytest.raises(StaleSchemaError, match="newer than this program"):
         await bring_up(database_url)
+
+
+async def test_a_process_that_shares_the_schema_refuses_an_older_one(database_url: str, package: Path) -> None:
+    with pytest.raises(StaleSchemaError, match="migrate it first"):
+        await check(database_url, schema="made_up", packages=["made_up_service"])
+    await bring_up(database_url)
+    await check(database_url, schema="made_up", packages=["made_up_service"])
+    (package / "0002_more.sql").write_text("INSERT INTO things VALUES (2)")
+    with pytest.raises(StaleSchemaError, match="0002_more"):
+        await check(database_url, schema="made_up", packages=["made_up_service"])
+    assert await things(database_url) == [1], "it changes nothing itself"
 
 
 async def test_days_are_made_ahead_and_dropped_whole(database_url: str) -> None:

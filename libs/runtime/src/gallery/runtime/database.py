@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -117,6 +117,12 @@ class Database:
             yield transaction  # an error rolls back: the pool takes no connection with an open transaction
             await connection.commit()
         self._bell.ring(transaction.channels)
+
+    async def ready(self) -> Mapping[str, bool]:
+        """Say, as ``/health/ready`` asks, that the database answers; raises when it does not."""
+        async with self.read() as connection:
+            await connection.execute("SELECT")
+        return {"database": True}
 
     async def wait(self, channel: str, *, timeout: timedelta) -> None:
         """Wait until a channel has rung since the last call, at most so long."""

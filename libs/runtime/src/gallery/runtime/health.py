@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
+from gallery.runtime.liveness import stuck
 from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -13,7 +14,7 @@ Ready = Callable[[], Awaitable[Mapping[str, bool]]]
 
 
 def health_router(ready: Ready | None) -> APIRouter:
-    """Routes ``/health/live`` (always 200) and ``/health/ready`` (503 until every named part says yes).
+    """Routes ``/health/live`` (503 when a step is stuck) and ``/health/ready`` (503 until every named part says yes).
 
     Args:
         ready: Asks the parts this process needs, such as ``{"database": True}``; when it raises, we are not ready.
@@ -21,8 +22,11 @@ def health_router(ready: Ready | None) -> APIRouter:
     router = APIRouter(prefix="/health", tags=["health"])
 
     @router.get("/live")
-    async def live() -> dict[str, str]:
-        return {"status": "alive"}
+    async def live() -> JSONResponse:
+        steps = stuck()
+        return JSONResponse(
+            {"status": "stuck" if steps else "alive", "steps": steps}, status_code=503 if steps else 200
+        )
 
     @router.get("/ready")
     async def is_ready() -> JSONResponse:

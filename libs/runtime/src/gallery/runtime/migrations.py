@@ -10,7 +10,7 @@ from gallery.runtime.errors import GalleryError
 
 
 class StaleSchemaError(GalleryError):
-    """The database is newer than this program: start the newer version, or restore a backup."""
+    """The database is newer than this program: start the newer version, or restore a backup. Or older: migrate it."""
 
 
 def _scripts(package: str) -> Iterator[tuple[str, str]]:
@@ -20,13 +20,29 @@ def _scripts(package: str) -> Iterator[tuple[str, str]]:
             yield f"{package}/{script.name}", script.read_text()
 
 
+async def check(url: str, *, schema: str, packages: Sequence[str]) -> None:
+    """Make sure that a schema has all that this program needs; processes that share it with others do not change it.
+
+    A newer one will do: while a new version is rolled out, some of the old one start again.
+
+    Raises:
+        StaleSchemaError: It is older.
+    """
+    scripts = dict(_all_scripts(packages))
+    async with await AsyncConnection.connect(url) as connection:
+        found = await (await connection.execute("SELECT to_regclass(%s)", [f"{schema}.migrations"])).fetchone()
+        applied = await _applied(connection, schema) if found and found[0] else set()
+    if missing := scripts.keys() - applied:
+        raise StaleSchemaError(f"schema {schema} lacks {', '.join(sorted(missing))}: migrate it first")
+
+
 async def migrate(url: str, *, schema: str, packages: Sequence[str]) -> None:
     """Apply the runtime's own scripts, then those of each package, once each, all or nothing.
 
     Raises:
         StaleSchemaError: The schema has had scripts that this program does not know.
     """
-    scripts = dict(entry for package in ("gallery.runtime", *packages) for entry in _scripts(package))
+    scripts = dict(_all_scripts(packages))
     async with await AsyncConnection.connect(url) as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"migrate {schema}"])
         await connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(schema)))
@@ -34,11 +50,19 @@ async def migrate(url: str, *, schema: str, packages: Sequence[str]) -> None:
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, at timestamptz NOT NULL DEFAULT now())"
         )
-        cursor = await connection.execute("SELECT name FROM migrations")
-        applied = {name for (name,) in await cursor.fetchall()}
+        applied = await _applied(connection, schema)
         if unknown := applied - scripts.keys():
             raise StaleSchemaError(f"schema {schema} is newer than this program: {', '.join(sorted(unknown))}")
         for name, script in scripts.items():
             if name not in applied:
                 await connection.execute(script.encode())
                 await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [name])
+
+
+def _all_scripts(packages: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return (entry for package in ("gallery.runtime", *packages) for entry in _scripts(package))
+
+
+async def _applied(connection: AsyncConnection[tuple[str]], schema: str) -> set[str]:
+    cursor = await connection.execute(SQL("SELECT name FROM {}.migrations").format(Identifier(schema)))
+    return {name for (name,) in await cursor.fetchall()}

@@ -43,13 +43,8 @@ async def serving(
     """
     owner = await establish(PostgresOwners(database), data)
 
-    async def ready() -> Mapping[str, bool]:
-        async with database.read() as connection:
-            await connection.execute("SELECT")
-        return {"database": True}
-
     shown = describe(settings) if effective_settings is None else effective_settings
-    yield build(settings=settings, owner=owner, services=services, effective_settings=shown, ready=ready)
+    yield build(settings=settings, owner=owner, services=services, effective_settings=shown, ready=database.ready)
 
 
 def build(

@@ -1,7 +1,7 @@
 """Composition of the metadata service."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -53,7 +53,7 @@ async def serving(*, settings: MetadataSettings, database: Database) -> AsyncIte
         ledger_router(ledger, photos, people),
         dead_letters_router(database),
     ]
-    yield create_app(title="Smart Gallery metadata", routers=routers, ready=ready(database))
+    yield create_app(title="Smart Gallery metadata", routers=routers, ready=database.ready)
 
 
 @asynccontextmanager
@@ -71,17 +71,6 @@ async def consuming(
             metadata_reconciliation=reconcile_now_and_then(ledger, every=settings.metadata_stuck_after),
         ):
             yield
-
-
-def ready(database: Database) -> Callable[[], Awaitable[Mapping[str, bool]]]:
-    """Say whether the database answers."""
-
-    async def answers() -> Mapping[str, bool]:
-        async with database.read() as connection:
-            await connection.execute("SELECT")
-        return {"database": True}
-
-    return answers
 
 
 @asynccontextmanager

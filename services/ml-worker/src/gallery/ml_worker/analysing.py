@@ -15,6 +15,7 @@ from gallery.ml_worker.errors import RejectedError
 from gallery.ml_worker.ports import Looker
 from gallery.ml_worker.store import ANALYSE, PhotoStore
 from gallery.runtime.leases import Leased, LeaseLostError
+from gallery.runtime.liveness import step
 from gallery.runtime.logs import get_logger
 from gallery.runtime.retry import RetryPolicy, Verdict
 
@@ -34,6 +35,9 @@ LEASE = timedelta(seconds=10)
 
 CLAIMS = 20
 """Leases after which a photo is given up untried: it must be what kills the processes that look at it."""
+
+LOOK_AT_MOST = timedelta(minutes=2)
+"""For one batch; the slowest pack on the slowest processor takes a tenth."""
 
 SWEEP_EVERY = timedelta(minutes=5)
 AFTER_ERROR = timedelta(seconds=1)
@@ -142,7 +146,9 @@ class AnalyseRole:
             batch = [await self._ready.get()]
             while len(batch) < self._batch and not self._ready.empty():
                 batch.append(self._ready.get_nowait())
-            for rendered, seen in zip(batch, await self._seen(batch), strict=True):
+            with step("models", at_most=LOOK_AT_MOST):
+                found = await self._seen(batch)
+            for rendered, seen in zip(batch, found, strict=True):
                 group.create_task(self._keep(rendered, seen))
 
     async def _seen(self, batch: Sequence[Rendered]) -> Sequence[Seen | Exception]:

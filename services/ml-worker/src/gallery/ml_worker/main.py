@@ -1,7 +1,7 @@
 """The ML worker, put together: one process that serves and consumes, and one for each role that computes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -43,17 +43,12 @@ async def serving(*, settings: MlWorkerSettings, database: Database, blobs: Blob
     photos = PhotoStore(database)
     people = PeopleStore(database, pack=choice.faces.name)
 
-    async def ready() -> Mapping[str, bool]:
-        async with database.read() as connection:
-            await connection.execute("SELECT")
-        return {"database": True}
-
     routers = [
         create_router(database=database, photos=photos, people=people, blobs=blobs),
         create_status_router(photos=photos, people=people, choice=choice),
         dead_letters_router(database),
     ]
-    yield create_app(title="Smart Gallery ML worker", routers=routers, ready=ready)
+    yield create_app(title="Smart Gallery ML worker", routers=routers, ready=database.ready)
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ async def serving(*, settings: SearchSettings, database: Database, index: Search
     store = Store(database)
     search = Search(index=index, photos=store, analyser=Analyser(settings.search_language))
     routers = [router(search=search, store=store), dead_letters_router(database)]
-    yield create_app(title="Smart Gallery search", routers=routers, ready=store.ready)
+    yield create_app(title="Smart Gallery search", routers=routers, ready=database.ready)
 
 
 @asynccontextmanager

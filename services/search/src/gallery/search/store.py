@@ -120,12 +120,6 @@ class Store:
             facets[row["facet"]].append(FacetValue(row["value"], row["photos"], row["name"]))
         return facets
 
-    async def ready(self) -> Mapping[str, bool]:
-        """Whether the database answers."""
-        async with self._database.read() as connection:
-            await connection.execute("SELECT 1")
-        return {"database": True}
-
     async def _rows(self, name: str, **params: Any) -> list[dict[str, Any]]:
         async with self._database.read() as connection:
             return await (await connection.execute(getattr(queries, name), params)).fetchall()

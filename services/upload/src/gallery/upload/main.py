@@ -1,7 +1,7 @@
 """The upload service, put together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -28,18 +28,13 @@ async def serving(*, settings: UploadSettings, database: Database, blobs: Blobs)
     sweeper = Sweeper(blobs=blobs, intents=intents)
     uploads = Uploads(blobs=blobs, originals=originals, intents=intents, largest_file=settings.largest_file)
 
-    async def ready() -> Mapping[str, bool]:
-        async with database.read() as connection:
-            await connection.execute("SELECT")
-        return {"database": True}
-
     await sweeper.sweep()
     async with background(
         alive=intents.hold(),
         sweep=_sweep(sweeper, every=settings.sweep_every),
     ):
         routes = create_router(uploads=uploads, originals=originals, blobs=blobs)
-        yield create_app(title="Smart Gallery upload", routers=[routes], ready=ready)
+        yield create_app(title="Smart Gallery upload", routers=[routes], ready=database.ready)
 
 
 async def _sweep(sweeper: Sweeper, *, every: timedelta) -> None:

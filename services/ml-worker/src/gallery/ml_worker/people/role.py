@@ -13,6 +13,7 @@ from gallery.ports.vectors import Vectors
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.leases import Job, Lane, Leased, LeaseLostError, WorkQueue
+from gallery.runtime.liveness import step
 from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -25,6 +26,9 @@ AFTER_FAILURE = timedelta(seconds=1)
 """Times the number of attempts, but never longer than ``AT_MOST``."""
 
 AT_MOST = timedelta(minutes=1)
+
+WORK_AT_MOST = timedelta(minutes=30)
+"""For one library; grouping a hundred thousand faces takes a third of that."""
 
 WHILE_AWAY = timedelta(seconds=1)
 
@@ -56,8 +60,9 @@ class PeopleRole:
             return await self._ask_for_groupings()
         leased = claimed[0]
         try:
-            async with background(lease=self._keep(leased)):
-                await self._work(leased)
+            with step("people", at_most=WORK_AT_MOST):
+                async with background(lease=self._keep(leased)):
+                    await self._work(leased)
         except asyncio.CancelledError:
             await asyncio.shield(self._queue.give_back(leased))
             raise
