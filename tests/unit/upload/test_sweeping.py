@@ -1,15 +1,17 @@
 """What interrupted uploads leave behind, and who removes it."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
-from gallery.upload.domain import Claim, Lane
+from gallery.upload.domain import Claim, Lane, Original, Status
 from gallery.upload.errors import IntentLostError
 from gallery.upload.store import PostgresIntents, PostgresOriginals
 from gallery.upload.uploads import Sweeper, Uploads
@@ -76,6 +78,27 @@ async def test_an_upload_whose_intent_was_taken_is_not_recorded(
         await uploads_over(database, blobs, paused).accept(claim, swept_in_between())
     assert not blobs.objects
     assert [original async for original in PostgresOriginals(database).every(library)] == []
+
+
+class Mute(PostgresOriginals):
+    """Word of its commits gets lost."""
+
+    async def record(self, original: Original, *, lane: Lane) -> Original:
+        await super().record(original, lane=lane)
+        raise psycopg.OperationalError("the server closed the connection")
+
+
+async def test_a_commit_whose_answer_got_lost_keeps_its_original(
+    database: Database, blobs: Any, library: UUID, photo: bytes
+) -> None:
+    intents = PostgresIntents(database)
+    claim = Claim(library_id=library, file="a.jpg", lane=Lane.INTERACTIVE, sha256=hashlib.sha256(photo).digest())
+    uploads = Uploads(blobs=blobs, originals=Mute(database), intents=intents, largest_file=10**6)
+    with pytest.raises(psycopg.OperationalError):
+        await uploads.accept(claim, once(photo))
+    receipt = await uploads_over(database, blobs, intents).accept(claim, once(photo))
+    assert receipt.status is Status.ALREADY_STORED
+    assert blobs.objects == {receipt.original.blob_key: photo}
 
 
 async def test_a_client_that_goes_away_leaves_nothing(database: Database, blobs: Any, library: UUID) -> None:

@@ -18,6 +18,10 @@ class Intents(Protocol):
         """This process writes no more under this key, however it ended; an intent that is left is then swept."""
         ...
 
+    async def disown(self, key: str) -> bool:
+        """Give up one blob, which can no longer be recorded then; false when it is an original's by now."""
+        ...
+
     async def forget(self, key: str) -> None:
         """There is nothing left of this blob."""
         ...

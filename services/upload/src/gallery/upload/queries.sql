@@ -32,6 +32,13 @@ INSERT INTO intents (blob_key, library_id, owner) VALUES (%(key)s, %(library_id)
 -- name: fulfil_intent
 DELETE FROM intents WHERE blob_key = %(key)s AND NOT abandoned RETURNING blob_key
 
+-- name: abandon_intent
+-- Waits for a transaction that is recording the blob, be it that nobody listens to it any more.
+UPDATE intents SET abandoned = true WHERE blob_key = %(key)s
+
+-- name: select_recorded
+SELECT FROM originals WHERE blob_key = %(key)s
+
 -- name: forget_intent
 DELETE FROM intents WHERE blob_key = %(key)s
 

@@ -140,6 +140,13 @@ class PostgresIntents:
         """This process writes no more under this key."""
         self._running.discard(key)
 
+    async def disown(self, key: str) -> bool:
+        """Give up one blob; false when it is an original's by now."""
+        async with self._database.transaction() as tx:
+            await tx.execute(queries.abandon_intent, {"key": key})
+            recorded = await tx.execute(queries.select_recorded, {"key": key})
+            return await recorded.fetchone() is None
+
     async def forget(self, key: str) -> None:
         """There is nothing left of this blob."""
         async with self._database.transaction() as tx:

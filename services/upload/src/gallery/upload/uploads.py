@@ -109,8 +109,10 @@ class Uploads:
             ) from error
 
     async def _discard(self, key: str) -> None:
-        await self._blobs.delete(key)
-        await self._intents.forget(key)
+        """Remove a blob, unless it is an original's: a commit counts even when word of it got lost."""
+        if await self._intents.disown(key):
+            await self._blobs.delete(key)
+            await self._intents.forget(key)
 
 
 class Sweeper:
