@@ -1,0 +1,143 @@
+"""A real Kafka on loopback: one node, broker and controller in one, from the artefacts that Maven Central has."""
+
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from support.engines.process import EngineProcess, fetched, free_port
+
+VERSION = "4.3.1"
+LOG4J_VERSION = "2.25.4"
+STARTS_WITHIN_SECONDS = 60
+CLUSTER_ID = "5KhDRMhAQc2gnAqO_RxEtw"
+
+_POM = f"""
+<project xmlns="http://maven.apache.org/POM/4.0.0">
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>gallery.test</groupId><artifactId>kafka</artifactId><version>1</version><packaging>pom</packaging>
+  <dependencies>
+    <dependency>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{VERSION}</version>
+    </dependency>
+    <dependency>
+      <groupId>org.apache.logging.log4j</groupId><artifactId>log4j-slf4j-impl</artifactId>
+      <version>{LOG4J_VERSION}</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
+
+_LOGGING = """
+<Configuration status="WARN">
+  <Appenders><Console name="c"><PatternLayout pattern="%d %p %c{1} %m%n"/></Console></Appenders>
+  <Loggers><Root level="WARN"><AppenderRef ref="c"/></Root><Logger name="kafka.server" level="INFO"/></Loggers>
+</Configuration>
+"""
+
+# One node keeps everything once. The broker's session is short, so that it serves 4 s after a kill instead of 13;
+# members may have short sessions, too, so that tests need not wait for long ones; small segments keep files small.
+_SETTINGS = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs={data}
+auto.create.topics.enable=false
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+num.network.threads=2
+num.io.threads=2
+background.threads=2
+log.segment.bytes=16777216
+log.index.size.max.bytes=1048576
+log.cleaner.dedupe.buffer.size=2097152
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=300
+"""
+
+
+class Kafka:
+    """One broker with its folder and port, which it keeps over restarts.
+
+    Attributes:
+        port: Of its listener.
+        servers: What a client is told.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.servers = f"127.0.0.1:{self.port}"
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = _SETTINGS.format(port=self.port, controller=free_port(), data=folder / "data")
+        (folder / "server.properties").write_text(settings)
+        (folder / "log4j2.xml").write_text(_LOGGING)
+        self._process = EngineProcess(self._java("-Xmx512m", "kafka.Kafka"), log=folder / "log")
+        self.stop = self._process.stop
+        self.kill = self._process.kill
+        self.pause = self._process.pause
+        self.resume = self._process.resume
+
+    def start(self) -> None:
+        """Start, or start again after a stop or kill; it serves when this returns (2 to 5 s)."""
+        if not (self._folder / "data" / "meta.properties").exists():
+            command = self._java("-Xmx64m", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c")
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        self._process.start()
+        self._process.wait_until(self._serves, within_seconds=STARTS_WITHIN_SECONDS)
+
+    def _java(self, memory: str, *words: str) -> list[str]:
+        lean = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={self._folder}/log4j2.xml"]
+        return ["java", memory, *lean, "-cp", f"{_libraries()}/*", *words, str(self._folder / "server.properties")]
+
+    def _serves(self) -> bool:
+        """Whether it answers ApiVersions, which it does only when it serves requests."""
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1) as client:
+            client.settimeout(2)
+            request = struct.pack(">hhih", 18, 0, 1, len(b"probe")) + b"probe"
+            client.sendall(struct.pack(">i", len(request)) + request)
+            return len(client.recv(64)) > struct.calcsize(">ii")
+        return False
+
+
+def _libraries() -> Path:
+    return fetched(f"kafka-{VERSION}", _fetch)
+
+
+def _fetch(folder: Path) -> None:
+    maven = shutil.which("mvn")
+    assert maven is not None, "Kafka is fetched by Maven, which is not installed"
+    (folder / "pom.xml").write_text(_POM)
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+    subprocess.run(
+        [maven, "-B", "-q", "-f", folder / "pom.xml", goal, "-DincludeScope=runtime", f"-DoutputDirectory={folder}"],
+        check=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """Serve Kafka for the whole run; a test that stops or kills it starts it again."""
+    engine = Kafka(tmp_path_factory.mktemp("kafka"))
+    engine.start()
+    yield engine
+    engine.stop()
