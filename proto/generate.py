@@ -1,4 +1,4 @@
-"""Generate Python from the contracts, or check that what is committed is what would be generated.
+"""Generate Python from the contracts and the catalogue of topics, or check that what is committed is up to date.
 
 Usage: python proto/generate.py [--check]
 """
@@ -12,13 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+import catalogue
+
 PROTO = Path(__file__).resolve().parent
 TARGET = PROTO.parent / "libs" / "contracts" / "src"
+TOPICS = Path("gallery/events/topics.py")
 
 
 def _generate(target: Path) -> list[Path]:
     subprocess.run(["buf", "generate", "--output", target, PROTO], cwd=PROTO, check=True)
-    return sorted(path.relative_to(target) for path in target.rglob("*_pb2.py*"))
+    (target / TOPICS).write_text(catalogue.render(PROTO))
+    return [TOPICS, *sorted(path.relative_to(target) for path in target.rglob("*_pb2.py*"))]
 
 
 def main() -> int:

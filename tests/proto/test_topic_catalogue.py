@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gallery.events import headers
-from gallery.events.topics import TYPES, Topic
+from gallery.events.topics import CATALOGUE, TYPES, Topic
 from gallery.events.v1 import analysis_pb2, catalogue_pb2, search_pb2, uploads_pb2
 
 PROTO = Path(__file__).resolve().parents[2] / "proto"
@@ -33,10 +32,17 @@ def test_a_topic_carries_the_types_it_names(topic: Topic) -> None:
 @pytest.mark.parametrize("topic", Topic)
 def test_a_topic_names_services_that_exist(topic: Topic) -> None:
     content = entry(topic)
-    assert content["producer"] == headers.PRODUCERS[topic]
+    assert content["producer"] == CATALOGUE[topic].producer
+    assert tuple(content["consumers"]) == CATALOGUE[topic].consumers
     assert {content["producer"], *content["consumers"]} <= SERVICES
-    assert content["dead_letters"] == f"{topic}.dead"
-    assert set(content) == {"types", "key", "producer", "consumers", "retention", "dead_letters"}
+
+
+@pytest.mark.parametrize("topic", Topic)
+def test_a_topic_says_how_it_is_kept(topic: Topic) -> None:
+    content = entry(topic)
+    assert content["partitions"] == CATALOGUE[topic].partitions > 1
+    assert content["retention"] == f"{CATALOGUE[topic].retention.days} days"
+    assert content["dead_letters"] == "the table of that name in each consumer's schema"
 
 
 def test_every_message_of_the_contracts_is_in_one_topic() -> None:

@@ -12,7 +12,7 @@ from gallery.adapters.local_blobs import LocalBlobs
 from gallery.adapters.postgres_bus import PostgresBus
 from gallery.adapters.postgres_search_index import PostgresSearchIndex
 from gallery.adapters.qdrant_edge_vectors import QdrantEdgeVectors
-from gallery.events.topics import Topic
+from gallery.events.topics import CATALOGUE, Topic
 from gallery.runtime import partitions
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
@@ -30,14 +30,8 @@ SCHEMAS: Mapping[str, str] = {
 }
 """Each service's schema and the package that carries its migrations."""
 
-PRODUCERS: Mapping[Topic, str] = {
-    Topic.UPLOADS: "upload",
-    Topic.ANALYSIS: "ml_worker",
-    Topic.CATALOGUE: "metadata",
-    Topic.PEOPLE: "metadata",
-    Topic.SEARCH: "search",
-}
-"""Whose outbox holds each topic; the same as ``producer`` in proto/topics."""
+PRODUCERS: Mapping[Topic, str] = {topic: entry.producer.replace("-", "_") for topic, entry in CATALOGUE.items()}
+"""The schema whose outbox holds each topic."""
 
 
 @asynccontextmanager

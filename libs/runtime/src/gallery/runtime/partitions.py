@@ -5,13 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 
 from psycopg.sql import SQL, Identifier, Literal
 
+from gallery.events.topics import CATALOGUE
 from gallery.runtime.database import Database, Transaction
 
 TABLES = ("outbox", "inbox")
 AHEAD = timedelta(days=2)
 """A day may begin while the maintenance is down; two days of margin cost two empty tables."""
-RETENTION = timedelta(days=7)
-"""As the topic catalogue says; whoever fell further behind is resynchronised by the owners."""
+RETENTION = max(entry.retention for entry in CATALOGUE.values())
+"""Whoever fell further behind is resynchronised by the owners."""
 CATCH_UP = timedelta(hours=1)
 """A gallery that was switched off for longer than the retention first reads what waits; nothing is dropped so long."""
 LOOK_EVERY = timedelta(minutes=1)
