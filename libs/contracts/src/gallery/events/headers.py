@@ -5,25 +5,30 @@ Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kaf
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from types import MappingProxyType
+from datetime import UTC, datetime
 from uuid import UUID
 
-from gallery.events.topics import TOPIC_OF_TYPE, Topic
+from gallery.events.topics import CATALOGUE, Topic
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/protobuf"
 
-PRODUCERS: Mapping[Topic, str] = MappingProxyType(
+MOST_REVISION = 2**63 - 1
+"""What a column of a database holds."""
+
+NAMES = frozenset(
     {
-        Topic.UPLOADS: "upload",
-        Topic.ANALYSIS: "ml-worker",
-        Topic.CATALOGUE: "metadata",
-        Topic.PEOPLE: "metadata",
-        Topic.SEARCH: "search",
+        "ce_specversion",
+        "ce_id",
+        "ce_type",
+        "ce_subject",
+        "ce_time",
+        "ce_libraryid",
+        "ce_revision",
+        "traceparent",
     }
 )
-"""The service that speaks on each topic."""
+"""The headers that are read; whatever stands in others is not ours to judge."""
 
 
 class BadHeadersError(ValueError):
@@ -53,19 +58,16 @@ class Identity:
     traceparent: str = ""
 
 
-def to_headers(identity: Identity) -> dict[str, bytes]:
+def to_headers(identity: Identity, topic: Topic) -> dict[str, bytes]:
     """Render an identity as Kafka headers.
 
-    Raises:
-        BadHeadersError: The type is in no topic of ours.
+    A type that the topic's catalogue entry lacks is rendered, too: after a step back to an older release, facts of the
+    newer one are still on their way.
     """
-    topic = TOPIC_OF_TYPE.get(identity.type)
-    if topic is None:
-        raise BadHeadersError(f"{identity.type} is in no topic")
     headers = {
         "ce_specversion": SPEC_VERSION,
         "ce_id": str(identity.id),
-        "ce_source": f"/gallery/{PRODUCERS[topic]}",
+        "ce_source": f"/gallery/{CATALOGUE[topic].producer}",
         "ce_type": identity.type,
         "ce_subject": identity.key,
         "ce_time": identity.at.isoformat(),
@@ -83,24 +85,37 @@ def from_headers(headers: Mapping[str, bytes]) -> Identity:
     """Read an identity; headers that we do not know are passed over.
 
     Raises:
-        BadHeadersError: One is missing or does not parse.
+        BadHeadersError: One is missing, does not parse, or could not be kept in a database.
     """
     try:
-        if headers["ce_specversion"].decode() != SPEC_VERSION:
-            raise BadHeadersError("not CloudEvents 1.0")
-        at = datetime.fromisoformat(headers["ce_time"].decode())
-        if at.tzinfo is None:
-            raise BadHeadersError("ce_time has no offset")
-        return Identity(
-            id=UUID(headers["ce_id"].decode()),
-            type=headers["ce_type"].decode(),
-            key=headers["ce_subject"].decode(),
-            library_id=UUID(headers["ce_libraryid"].decode()),
-            revision=int(headers["ce_revision"]),
-            at=at,
-            traceparent=headers.get("traceparent", b"").decode(),
-        )
+        return _identity({name: _text(name, value) for name, value in headers.items() if name in NAMES})
     except KeyError as error:
         raise BadHeadersError(f"the header {error} is missing") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise BadHeadersError(f"a header does not parse: {error}") from error
+
+
+def _text(name: str, value: bytes) -> str:
+    if b"\0" in value:  # which no text in Postgres can hold
+        raise ValueError(f"{name} has a zero byte")
+    return value.decode()
+
+
+def _identity(headers: Mapping[str, str]) -> Identity:
+    if headers["ce_specversion"] != SPEC_VERSION:
+        raise ValueError("not CloudEvents 1.0")
+    at = datetime.fromisoformat(headers["ce_time"])
+    if at.tzinfo is None:
+        raise ValueError("ce_time has no offset")
+    revision = int(headers["ce_revision"])
+    if not 0 <= revision <= MOST_REVISION:
+        raise ValueError("ce_revision is out of range")
+    return Identity(
+        id=UUID(headers["ce_id"]),
+        type=headers["ce_type"],
+        key=headers["ce_subject"],
+        library_id=UUID(headers["ce_libraryid"]),
+        revision=revision,
+        at=at.astimezone(UTC),
+        traceparent=headers.get("traceparent", ""),
+    )
