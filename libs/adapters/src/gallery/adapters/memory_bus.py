@@ -14,6 +14,8 @@ from gallery.ports.bus import Message
 class MemorySubscription:
     """The one member of a subscription; ``committed`` outlives it."""
 
+    generation = 0
+
     def __init__(self, bus: "MemoryBus", topics: Sequence[str], committed: dict[str, int]) -> None:
         self._bus = bus
         self._committed = committed

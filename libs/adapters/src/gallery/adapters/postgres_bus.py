@@ -55,6 +55,8 @@ _JOIN = "SELECT pg_advisory_lock(hashtextextended('subscription ' || %s, 0))"
 class PostgresSubscription:
     """The one member of a subscription; losing ``connection``, which holds its place, ends it."""
 
+    generation = 0
+
     def __init__(
         self, bus: "PostgresBus", connection: AsyncConnection[Row], *, name: str, places: Mapping[str, Cursor]
     ) -> None:

@@ -22,6 +22,7 @@ class Message:
         at: When the fact was written.
         data: Serialized protobuf.
         traceparent: W3C trace context, empty when there is none.
+        fault: Why its identity could not be read, with the place where it lies; empty for every sound message.
     """
 
     id: UUID
@@ -33,10 +34,21 @@ class Message:
     at: datetime
     data: bytes
     traceparent: str = ""
+    fault: str = ""
 
 
 class Subscription(Protocol):
-    """One consumer's place in its topics."""
+    """One member's place in its topics; others of the same name may share them, each key with one of them at a time.
+
+    Attributes:
+        generation: Another number whenever keys may have come from another member: what was remembered of keys is to be
+            asked for again.
+    """
+
+    @property
+    def generation(self) -> int:
+        """See the class."""
+        ...
 
     async def poll(self, *, limit: int, timeout: timedelta) -> Sequence[Message]:
         """Wait for messages, at most ``timeout``; hand out at most ``limit`` of each producer.
@@ -48,7 +60,8 @@ class Subscription(Protocol):
     async def commit(self, messages: Sequence[Message]) -> None:
         """Never hand these out again.
 
-        Called after the effects are durable; the messages of one poll may be committed in parts.
+        Called after the effects are durable; the messages of one poll may be committed in parts. Those that another
+        member has been given meanwhile are passed over.
         """
         ...
 

@@ -20,10 +20,15 @@ from gallery.runtime import dead_letters
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.delivery import Delivery, parse
-from gallery.runtime.errors import AlreadyHandledError, ConsumerStoppedError, ParkedBehindError
+from gallery.runtime.errors import (
+    AlreadyHandledError,
+    ConsumerStoppedError,
+    MalformedMessageError,
+    ParkedBehindError,
+)
 from gallery.runtime.lanes import Lanes
 from gallery.runtime.logs import get_logger
-from gallery.runtime.retry import RetryPolicy, Verdict, is_transient
+from gallery.runtime.retry import RetryPolicy, Verdict, outlast
 
 __all__ = ["AlreadyHandledError", "Consumer", "ConsumerStoppedError", "Delivery", "Handler"]
 
@@ -86,23 +91,10 @@ class Consumer:
         Raises:
             ConsumerStoppedError: Most messages fail.
         """
-        losses = 0
-        while True:
-            began = asyncio.get_running_loop().time()
-            try:
-                await self._consume()
-            except Exception as raised:  # noqa: BLE001  # judged below: only what waiting mends is passed over
-                error = _first(raised)
-                if not is_transient(error):
-                    raise error from (raised if error is not raised else None)
-                if asyncio.get_running_loop().time() - began > self._policy.longest_pause.total_seconds():
-                    losses = 0
-                losses += 1
-                log.warning("subscription lost, opening it again", subscription=self.name, error=repr(error))
-                await asyncio.sleep(self._policy.pause(losses).total_seconds())
+        await outlast(self._consume, what=f"subscription {self.name}", policy=self._policy)
 
     async def _consume(self) -> None:
-        self._parked = await dead_letters.parked_keys(self._database, self.name)
+        self._parked = set()
         lanes = Lanes[_Item](self._settle)
         topics = [str(topic) for topic in self._topics]
         async with (
@@ -117,9 +109,13 @@ class Consumer:
             await asyncio.Event().wait()
 
     async def _feed(self, subscription: Subscription, lanes: Lanes[_Item]) -> None:
+        known = None
         while True:
             await lanes.room(IN_FLIGHT)
             messages = await subscription.poll(limit=BATCH, timeout=POLL_TIMEOUT)
+            if messages and known != subscription.generation:
+                known = subscription.generation
+                self._parked |= await dead_letters.parked_keys(self._database, self.name)
             lanes.add(_Item(message, replayed=False) for message in messages)
 
     async def _replay(self, lanes: Lanes[_Item]) -> None:
@@ -145,14 +141,14 @@ class Consumer:
             if item.replayed:
                 if not await dead_letters.is_replaying(self._database, self.name, message):
                     return None  # one before it failed again, so it rests
-            elif message.key in self._parked:
-                await self._bury(item, Verdict.PARKED, ParkedBehindError("follows a parked message of its key"))
+            elif message.key in self._parked and await self._join(message):
                 return None
             return await self._try(item, attempt)
 
     async def _try(self, item: _Item, attempt: int) -> timedelta | None:
         try:
-            await self._handle(item.message)
+            async with asyncio.timeout(self._policy.longest_attempt.total_seconds()):
+                await self._handle(item.message)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is judged by the policy, which keeps it
             verdict = self._policy.decide(error, attempt=attempt)
             if verdict is Verdict.AGAIN:
@@ -168,6 +164,8 @@ class Consumer:
         return None
 
     async def _handle(self, message: Message) -> None:
+        if message.fault:
+            raise MalformedMessageError(message.fault)
         known = self._handlers.get(message.type)
         if known is None:
             self.skipped += 1
@@ -181,11 +179,23 @@ class Consumer:
 
     async def _bury(self, item: _Item, verdict: Verdict, error: Exception) -> None:
         log.error("message given up", verdict=verdict.value, error=repr(error))
+        letter = dead_letters.Letter(message=item.message, subscription=self.name, verdict=verdict, error=error)
         async with self._database.transaction() as tx:
-            letter = dead_letters.Letter(message=item.message, subscription=self.name, verdict=verdict, error=error)
             await dead_letters.bury(tx, letter, again=item.replayed)
         if verdict is Verdict.PARKED:
             self._parked.add(item.key)
+
+    async def _join(self, message: Message) -> bool:
+        """Park a message behind those of its key; False when another member has handled them all meanwhile."""
+        error = ParkedBehindError("follows a parked message of its key")
+        letter = dead_letters.Letter(message=message, subscription=self.name, verdict=Verdict.PARKED, error=error)
+        async with self._database.transaction() as tx:
+            joined = await dead_letters.join(tx, letter)
+        if joined:
+            log.warning("message parked behind others of its key")
+        else:
+            self._parked.discard(message.key)
+        return joined
 
     async def _forget(self, message: Message) -> None:
         async with self._database.transaction() as tx:
@@ -197,11 +207,3 @@ class Consumer:
         failures = self._outcomes.count(False)
         if failures >= FAILURES_FLOOR and failures > FAILURES_RATIO * len(self._outcomes):
             raise ConsumerStoppedError(f"{failures} of the last {len(self._outcomes)} messages of {self.name} failed")
-
-
-def _first(raised: Exception) -> Exception:
-    """The error that explains what was raised: of a group one that no waiting mends, if there is such."""
-    if not isinstance(raised, ExceptionGroup):
-        return raised
-    leaves = [_first(error) for error in raised.exceptions]
-    return next((error for error in leaves if not is_transient(error)), leaves[0])

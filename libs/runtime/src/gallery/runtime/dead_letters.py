@@ -25,31 +25,39 @@ class Letter:
 
 async def bury(tx: Transaction, letter: Letter, *, again: bool) -> None:
     """Keep a message that was given up, dead alone or parked with its key; ``again`` when it came from here."""
+    row = _row(letter)
+    if not again:
+        await tx.execute(queries.bury, row | {"behind": False})
+        return
+    await tx.execute(queries.bury_again, row)
+    if letter.verdict is Verdict.PARKED:
+        await tx.execute(queries.rest, row)
+
+
+async def join(tx: Transaction, letter: Letter) -> bool:
+    """Park a message behind others of its key; False, and nothing is done, when none is parked any more."""
+    cursor = await tx.execute(queries.bury, _row(letter) | {"behind": True})
+    return await cursor.fetchone() is not None
+
+
+def _row(letter: Letter) -> dict[str, Any]:
     message = letter.message
-    reason = {
+    return {
         "id": uuid7(),
         "subscription": letter.subscription,
-        "key": message.key,
         "event_id": message.id,
-        "state": letter.verdict.value,
-        "cause": f"{type(letter.error).__name__}: {letter.error}",
-        "traceback": "".join(traceback.format_exception(letter.error)),
-    }
-    if again:
-        await tx.execute(queries.bury_again, reason)
-        if letter.verdict is Verdict.PARKED:
-            await tx.execute(queries.rest, reason)
-        return
-    content = {
         "topic": message.topic,
         "type": message.type,
+        "key": message.key,
         "library_id": message.library_id,
         "revision": message.revision,
         "event_at": message.at,
         "traceparent": message.traceparent,
         "data": message.data,
+        "state": letter.verdict.value,
+        "cause": f"{type(letter.error).__name__}: {letter.error}",
+        "traceback": "".join(traceback.format_exception(letter.error)),
     }
-    await tx.execute(queries.bury, reason | content)
 
 
 async def parked_keys(database: Database, subscription: str) -> set[str]:

@@ -10,7 +10,8 @@ ON CONFLICT DO NOTHING
 RETURNING event_id
 
 -- name: bury
--- What joins a key that is being replayed is replayed with it. A message that comes twice is kept once.
+-- What joins a key that is being replayed is replayed with it. A message that comes twice is kept once. One that is to
+-- join is not kept when nothing of its key is parked any more: one statement, so that nothing changes between look and act.
 INSERT INTO dead_letters (id, subscription, event_id, topic, type, key, library_id, revision, event_at, traceparent, data,
                           state, cause, traceback, replay_id, replay_at)
 SELECT %(id)s, %(subscription)s, %(event_id)s, %(topic)s, %(type)s, %(key)s, %(library_id)s, %(revision)s, %(event_at)s,
@@ -21,8 +22,12 @@ LEFT JOIN LATERAL (
     WHERE subscription = %(subscription)s AND key = %(key)s AND state = 'parked' AND replay_id IS NOT NULL
     LIMIT 1
 ) AS joined ON %(state)s = 'parked'
+WHERE NOT %(behind)s OR EXISTS (
+    SELECT FROM dead_letters WHERE subscription = %(subscription)s AND key = %(key)s AND state = 'parked'
+)
 ON CONFLICT (subscription, event_id) DO UPDATE
 SET state = excluded.state, cause = excluded.cause, traceback = excluded.traceback, at = now()
+RETURNING id
 
 -- name: bury_again
 UPDATE dead_letters
