@@ -1,131 +1,51 @@
-"""Keeping the index as new as the catalogue: take what changed, ask its owners, compose, write, say so."""
+"""What every bus does alike: keep the order of keys, and commit without leaving a hole."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Protocol
+import random
+from collections import defaultdict, deque
+from collections.abc import Collection, Sequence
+from typing import Generic, TypeVar
 from uuid import UUID
 
-from gallery.ports.search_index import SearchIndex
-from gallery.runtime.logs import get_logger
-from gallery.search.documents import Composer
-from gallery.search.domain import Claim, Composed
-from gallery.search.facts import AnalysisFacts, PhotoFacts
-from gallery.search.ports import Owners
+from gallery.ports.bus import Message
 
-log = get_logger(__name__)
-
-BATCH = 200
-"""Photos in one taking; owners answer at most 500 ids."""
-
-FILLING = timedelta(milliseconds=200)
-"""How long a batch may wait for others after the first change; what changes again meanwhile is composed once."""
-
-LEASE = timedelta(seconds=20)
-"""After this a taking counts as lost, and the photos are taken again."""
-
-_POLL = timedelta(milliseconds=500)
-_LONGEST_PAUSE = timedelta(minutes=5)
+Place = TypeVar("Place")
 
 
-class Pending(Protocol):
-    """The table of photos whose document is old."""
+class Progress(Generic[Place]):
+    """How far one topic has been handed out, and up to which place all of it is committed."""
 
-    async def claim(self, *, limit: int, lease: timedelta) -> Claim | None:
-        """Take what is due, of one library; None when nothing is."""
-        ...
+    def __init__(self) -> None:
+        self._flight: deque[tuple[UUID, Place]] = deque()
+        self._open: set[UUID] = set()
 
-    async def settle(self, claim: Claim, composed: Sequence[Composed], gone: Sequence[UUID]) -> None:
-        """Write the documents of what is still ours, and the facts that they can be found, in one transaction."""
-        ...
+    @property
+    def in_flight(self) -> bool:
+        """Whether anything that was handed out is not committed."""
+        return bool(self._open)
 
-    async def give_back(self, claim: Claim, photo_ids: Sequence[UUID], *, pause: timedelta) -> None:
-        """Have these taken again, after a pause."""
-        ...
+    def hand_out(self, event_id: UUID, place: Place) -> bool:
+        """Note a message, in the order of places; False when it is on its way already: it goes out only once."""
+        new = event_id not in self._open
+        self._open.add(event_id)
+        self._flight.append((event_id, place))
+        return new
 
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    composed: list[Composed]
-    gone: list[UUID]
-    unready: list[UUID]
-
-
-class Indexing:
-    """One loop; any number of them may run over the same table."""
-
-    def __init__(self, *, pending: Pending, owners: Owners, index: SearchIndex, composer: Composer) -> None:
-        self._pending = pending
-        self._owners = owners
-        self._index = index
-        self._composer = composer
-        self._changed = asyncio.Event()
-
-    def wake(self) -> None:
-        """Say that something is pending; without this it is found by polling."""
-        self._changed.set()
-
-    async def run(self) -> None:
-        """Index until cancelled; an error makes it wait, and is never the end of it."""
-        while True:
-            try:
-                while await self.step():
-                    pass
-            except Exception as error:  # noqa: BLE001 - the database may be away; what is pending stays there
-                log.warning("indexing is held up", error=type(error).__name__)
-            try:
-                async with asyncio.timeout(_POLL.total_seconds()):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
-            self._changed.clear()
-            await asyncio.sleep(FILLING.total_seconds())
-
-    async def step(self) -> bool:
-        """Index one taking; False when nothing was due."""
-        claim = await self._pending.claim(limit=BATCH, lease=LEASE)
-        if claim is None:
-            return False
-        try:
-            async with asyncio.timeout(LEASE.total_seconds() * 0.75):
-                await self._index_all(claim)
-        except Exception as error:  # noqa: BLE001 - whatever it was, these photos come again
-            log.warning("photos were not indexed, trying later", photos=len(claim.revisions), error=repr(error))
-            await self._pending.give_back(claim, list(claim.revisions), pause=_pause(claim.attempts))
-        return True
-
-    async def _index_all(self, claim: Claim) -> None:
-        ids = list(claim.revisions)
-        photos = await self._owners.photos(claim.library_id, ids)
-        # After the photos: an analysis that is newer than its photo is right, an older one would stay.
-        analyses = await self._owners.analyses(claim.library_id, ids)
-        batch = self._compose(claim, photos, analyses)
-        await self._index.put([each.document for each in batch.composed])
-        if batch.gone:
-            await self._index.delete(claim.library_id, batch.gone, revision=claim.number)
-        await self._pending.settle(claim, batch.composed, batch.gone)
-        if batch.unready:
-            await self._pending.give_back(claim, batch.unready, pause=_pause(claim.attempts))
-
-    def _compose(
-        self, claim: Claim, photos: Mapping[UUID, PhotoFacts], analyses: Mapping[UUID, AnalysisFacts]
-    ) -> _Batch:
-        batch = _Batch([], [], [])
-        for photo_id, revision in claim.revisions.items():
-            photo = photos.get(photo_id)
-            if photo is None:
-                batch.gone.append(photo_id)
-            elif photo.revision < revision:
-                batch.unready.append(photo_id)
-            else:
-                analysis = analyses.get(photo_id)
-                batch.composed.append(
-                    self._composer.compose(photo, analysis, library_id=claim.library_id, revision=claim.number)
-                )
-        return batch
+    def commit(self, event_ids: Collection[UUID]) -> Place | None:
+        """Note messages as done; returns the place up to which there is no hole, None when that has not moved."""
+        self._open.difference_update(event_ids)
+        reached = None
+        while self._flight and self._flight[0][0] not in self._open:
+            reached = self._flight.popleft()[1]
+        return reached
 
 
-def _pause(attempts: int) -> timedelta:
-    """One second, doubling with each attempt."""
-    return min(timedelta(seconds=2 ** min(attempts - 1, 10)), _LONGEST_PAUSE)
+def shuffled(messages: Sequence[Message], randomness: random.Random | None) -> list[Message]:
+    """Mix the order between keys, never within one; None leaves it as it is."""
+    if randomness is None:
+        return list(messages)
+    by_key: dict[str, list[Message]] = defaultdict(list)
+    for message in reversed(messages):
+        by_key[message.key].append(message)
+    slots = [message.key for message in messages]
+    randomness.shuffle(slots)
+    return [by_key[key].pop() for key in slots]
