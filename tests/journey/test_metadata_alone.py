@@ -19,7 +19,7 @@ from support.metadata import LIBRARY, UPLOADED_AT, BytesBlobs, analysed, fact, i
 from gallery.adapters.memory_bus import MemoryBus
 from gallery.events.topics import Topic
 from gallery.events.v1.uploads_pb2 import PhotoUploaded
-from gallery.metadata.main import PACKAGES, SCHEMA, consuming, serving
+from gallery.metadata.main import SERVICE, consuming, serving
 from gallery.metadata.settings import MetadataSettings
 from gallery.ports.bus import Message
 from gallery.runtime import partitions
@@ -89,8 +89,8 @@ def described(photo: dict[str, Any]) -> bool:
 
 @asynccontextmanager
 async def gallery(url: str) -> AsyncIterator[Gallery]:
-    await migrate(url, schema=SCHEMA, packages=PACKAGES)
-    async with Database.open(url, schema=SCHEMA, size=1) as database:
+    await migrate(url, schema=SERVICE, packages=["gallery.metadata"])
+    async with Database.open(url, schema=SERVICE, size=1) as database:
         await partitions.renew(database)
     uploads: dict[str, dict[str, Any]] = {}
     neighbour = create_app(title="upload", routers=[])
@@ -102,7 +102,7 @@ async def gallery(url: str) -> AsyncIterator[Gallery]:
 
     bus, blobs = MemoryBus(), BytesBlobs()
     async with (
-        Database.open(url, schema=SCHEMA) as database,
+        Database.open(url, schema=SERVICE) as database,
         httpx.AsyncClient(transport=httpx.ASGITransport(neighbour), base_url="http://upload") as upload,
         consuming(settings=MetadataSettings(), database=database, blobs=blobs, bus=bus, upload=upload),  # type: ignore[arg-type]
         serving(settings=MetadataSettings(), database=database) as app,

@@ -20,7 +20,7 @@ from gallery.metadata.events import Facts
 from gallery.metadata.headers import Headers
 from gallery.metadata.http import ledger_router, people_router, photos_router
 from gallery.metadata.ledger import Ledger
-from gallery.metadata.main import PACKAGES, SCHEMA
+from gallery.metadata.main import SERVICE
 from gallery.metadata.people import People
 from gallery.metadata.photo_facts import PhotoFacts
 from gallery.metadata.photos import Photos
@@ -172,8 +172,8 @@ async def metadata_service(
     url: str, *, jail: Any = None, stuck_after: timedelta = timedelta(minutes=15)
 ) -> AsyncIterator[Service]:
     """Open the service over an empty database."""
-    await migrate(url, schema=SCHEMA, packages=PACKAGES)
-    async with Database.open(url, schema=SCHEMA) as database:
+    await migrate(url, schema=SERVICE, packages=["gallery.metadata"])
+    async with Database.open(url, schema=SERVICE) as database:
         await partitions.renew(database)
         uploads, blobs = KnownUploads(), BytesBlobs()
         headers = Headers(blobs=blobs, jail=jail or DirectJail(), places=PLACES)  # type: ignore[arg-type]

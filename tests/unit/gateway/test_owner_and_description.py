@@ -1,5 +1,6 @@
 """The owner's token, and the description of the API that is checked in."""
 
+import asyncio
 import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from gallery.gateway.store import PostgresOwners
 from gallery.runtime.database import Database
 from gallery.runtime.migrations import migrate
 
+SET = "a token that is set"
 ROOT = Path(__file__).parents[3]
 
 
@@ -37,6 +39,17 @@ async def test_the_owner_is_made_once(owners: PostgresOwners, tmp_path: Path) ->
     assert first.holds(token)
     assert not first.holds(token + "x")
     assert len(token) >= 43
+
+
+async def test_gateways_that_start_together_share_the_owner_and_the_token_that_is_set(
+    owners: PostgresOwners, tmp_path: Path
+) -> None:
+    one, other = await asyncio.gather(*(establish(owners, tmp_path, token=SET) for _ in range(2)))
+    assert one == other
+    assert one.holds(SET)
+    assert not (tmp_path / TOKEN_FILE).exists()
+    changed = await establish(owners, tmp_path, token="another one")  # noqa: S106  # opens nothing
+    assert (changed.library_id, changed.holds("another one")) == (one.library_id, True)
 
 
 async def test_only_its_owner_may_read_the_token(owners: PostgresOwners, tmp_path: Path) -> None:

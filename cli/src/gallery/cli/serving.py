@@ -85,7 +85,7 @@ def _serve(target: Target, port: int | None) -> None:
     from gallery.runtime.logs import configure
     from gallery.runtime.settings import SettingsError, load
     from gallery.standalone.main import until_stopped
-    from gallery.standalone.services import KINDS
+    from gallery.standalone.parts import KINDS
     from gallery.standalone.settings import StandaloneSettings
 
     configure()

@@ -17,8 +17,9 @@ from gallery.runtime.logs import configure
 from gallery.runtime.settings import SettingsError, load
 from gallery.standalone import parts
 from gallery.standalone.data_folder import claimed
+from gallery.standalone.parts import KINDS
 from gallery.standalone.roles import Role
-from gallery.standalone.services import KINDS, gallery
+from gallery.standalone.services import NAMES, gallery
 from gallery.standalone.settings import StandaloneSettings
 
 ROLES = ("analyse", "people")
@@ -42,12 +43,14 @@ async def serve(settings: StandaloneSettings, *, ready: Callable[[str], None]) -
     """
     with claimed(settings.data.expanduser()) as folder, _listening(settings) as listener:
         async with parts.database_server(settings, folder) as url:
-            await parts.prepare(url)
+            profile = parts.profile(settings, url=url, data=folder.root)
+            for name in NAMES:
+                await profile.migrate(name)
             environment = {"GALLERY_DATA": str(folder.root), "GALLERY_DATABASE_URL": url}
             roles = {name: Role(name, environment=environment).run() for name in ROLES}
             async with (
                 background(**roles),
-                gallery(settings, url=url, folder=folder) as app,
+                gallery(settings, profile=profile) as app,
                 background(http=serve_http(app, listener=listener)),
             ):
                 address = _url(settings.host, listener.getsockname()[1])

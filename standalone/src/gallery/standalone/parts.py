@@ -1,37 +1,35 @@
-"""The embedded profile: which technology stands behind each port.
+"""What one process tree stands on: the profile that its settings choose, and the database that it may keep itself."""
 
-Only this module constructs adapters. The roles that compute live in processes of their own and open the same parts.
-"""
-
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from gallery.adapters.embedded_postgres import EmbeddedPostgres
-from gallery.adapters.local_blobs import LocalBlobs
-from gallery.adapters.postgres_bus import PostgresBus
-from gallery.adapters.postgres_search_index import PostgresSearchIndex
-from gallery.adapters.qdrant_edge_vectors import QdrantEdgeVectors
-from gallery.events.topics import CATALOGUE, Topic
-from gallery.runtime import partitions
+from gallery.adapters.profile import KINDS as PROFILE_KINDS
+from gallery.adapters.profile import Profile
+from gallery.gateway.settings import GatewaySettings
+from gallery.metadata.settings import MetadataSettings
+from gallery.ml_worker.settings import MlWorkerSettings
 from gallery.runtime.background import background
-from gallery.runtime.database import Database
-from gallery.runtime.migrations import migrate
-from gallery.runtime.outbox import begin_epoch_after_restore
+from gallery.runtime.settings import Settings
+from gallery.search.settings import SearchSettings
 from gallery.standalone.data_folder import DataFolder
 from gallery.standalone.settings import StandaloneSettings
+from gallery.upload.settings import UploadSettings
 
-SCHEMAS: Mapping[str, str] = {
-    "upload": "gallery.upload",
-    "metadata": "gallery.metadata",
-    "ml_worker": "gallery.ml_worker",
-    "search": "gallery.search",
-    "gateway": "gallery.gateway",
-}
-"""Each service's schema and the package that carries its migrations."""
+SERVICES: tuple[type[Settings], ...] = (
+    UploadSettings,
+    MetadataSettings,
+    MlWorkerSettings,
+    SearchSettings,
+    GatewaySettings,
+)
+"""What can be set for each service."""
 
-PRODUCERS: Mapping[Topic, str] = {topic: entry.producer.replace("-", "_") for topic, entry in CATALOGUE.items()}
-"""The schema whose outbox holds each topic."""
+KINDS: tuple[type[Settings], ...] = (StandaloneSettings, *SERVICES, *PROFILE_KINDS)
+"""Every class that reads the one settings file."""
 
 
 @asynccontextmanager
@@ -48,35 +46,7 @@ async def database_server(settings: StandaloneSettings, folder: DataFolder) -> A
         yield server.url
 
 
-async def prepare(url: str) -> None:
-    """Bring every schema up to date and make room for today's facts."""
-    for schema, package in SCHEMAS.items():
-        await migrate(url, schema=schema, packages=[package])
-        async with Database.open(url, schema=schema, size=1) as database:
-            await partitions.renew(database)
-            await begin_epoch_after_restore(database)
-
-
-def database(url: str, schema: str) -> AbstractAsyncContextManager[Database]:
-    """Open one service's place in the database."""
-    return Database.open(url, schema=schema)
-
-
-def bus(url: str, subscriber: str) -> AbstractAsyncContextManager[PostgresBus]:
-    """Open the bus for one service, which keeps its own cursors."""
-    return PostgresBus.open(url, home=subscriber, producers=PRODUCERS)
-
-
-def blobs(folder: Path) -> LocalBlobs:
-    """Open the store of originals and renditions."""
-    return LocalBlobs(folder)
-
-
-def search_index(url: str) -> AbstractAsyncContextManager[PostgresSearchIndex]:
-    """Open the index that search projects its documents to."""
-    return PostgresSearchIndex.open(url)
-
-
-def vectors(folder: Path) -> AbstractAsyncContextManager[QdrantEdgeVectors]:
-    """Open the vector index; it lives in a child process of its own."""
-    return QdrantEdgeVectors(folder)
+def profile(settings: StandaloneSettings, *, url: str, data: Path) -> Profile:
+    """The profile of a tree on this database and this folder."""
+    choices = settings.model_copy(update={"database_url": SecretStr(url), "data": data})
+    return Profile(choices, kinds=KINDS)

@@ -8,33 +8,30 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
+from gallery.adapters.profile import Profile
 from gallery.ml_worker import main as ml_worker
 from gallery.ml_worker.settings import MlWorkerSettings
 from gallery.runtime.logs import configure
 from gallery.runtime.settings import load
-from gallery.standalone import parts
-from gallery.standalone.data_folder import DataFolder
-from gallery.standalone.services import KINDS
+from gallery.standalone.parts import KINDS
 from gallery.standalone.settings import StandaloneSettings
 
 PR_SET_PDEATHSIG = 1
 
 
-async def analyse(url: str, folder: DataFolder) -> None:
+async def analyse(profile: Profile) -> None:
     """Look at photos."""
-    async with parts.database(url, "ml_worker") as database:
-        await ml_worker.analyse(
-            settings=load(MlWorkerSettings, beside=KINDS), database=database, blobs=parts.blobs(folder.blobs)
-        )
+    async with profile.database("ml_worker") as database, profile.blobs() as blobs:
+        await ml_worker.analyse(settings=profile.settings(MlWorkerSettings), database=database, blobs=blobs)
 
 
-async def people(url: str, folder: DataFolder) -> None:
+async def people(profile: Profile) -> None:
     """Group faces into people."""
-    async with parts.database(url, "ml_worker") as database, parts.vectors(folder.vectors) as vectors:
-        await ml_worker.people(settings=load(MlWorkerSettings, beside=KINDS), database=database, vectors=vectors)
+    async with profile.database("ml_worker") as database, profile.vectors() as vectors:
+        await ml_worker.people(settings=profile.settings(MlWorkerSettings), database=database, vectors=vectors)
 
 
-ROLES: Mapping[str, Callable[[str, DataFolder], Awaitable[None]]] = {"analyse": analyse, "people": people}
+ROLES: Mapping[str, Callable[[Profile], Awaitable[None]]] = {"analyse": analyse, "people": people}
 
 
 def _die_with_parent() -> None:
@@ -48,7 +45,7 @@ async def _until_stopped(name: str) -> None:
     settings = load(StandaloneSettings, beside=KINDS)
     if settings.database_url is None:
         raise SystemExit("a role works for a gallery that runs: GALLERY_DATABASE_URL is missing")
-    role = asyncio.ensure_future(ROLES[name](settings.database_url.get_secret_value(), DataFolder(settings.data)))
+    role = asyncio.ensure_future(ROLES[name](Profile(settings, kinds=KINDS)))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, role.cancel)
     with suppress(asyncio.CancelledError):
         await role

@@ -1,20 +1,13 @@
 """What can be set for a gallery in one process tree."""
 
-from pathlib import Path
+from pydantic import Field
 
-from pydantic import Field, SecretStr
-
-from gallery.runtime.settings import Settings
+from gallery.adapters.profile import ProfileSettings
 
 
-class StandaloneSettings(Settings):
-    """Where it lives and where it answers."""
+class StandaloneSettings(ProfileSettings):
+    """What it stands on and where it answers."""
 
-    data: Path = Field(
-        default=Path("~/.local/share/smart-gallery"),
-        title="Data folder",
-        description="Everything that the gallery keeps is below it.",
-    )
     host: str = Field(
         default="127.0.0.1",
         title="Address",
@@ -22,9 +15,4 @@ class StandaloneSettings(Settings):
     )
     port: int = Field(
         default=8420, ge=0, le=65535, title="Port", description="TCP port to answer on; 0 takes a free one."
-    )
-    database_url: SecretStr | None = Field(
-        default=None,
-        title="Database",
-        description="URL of a PostgreSQL 18 to use; without it one is kept inside the data folder.",
     )

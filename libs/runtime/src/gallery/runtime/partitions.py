@@ -1,6 +1,8 @@
 """Daily partitions of outbox and inbox: made ahead, dropped whole."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 
 from psycopg.sql import SQL, Identifier, Literal
@@ -17,6 +19,14 @@ CATCH_UP = timedelta(hours=1)
 """A gallery that was switched off for longer than the retention first reads what waits; nothing is dropped so long."""
 LOOK_EVERY = timedelta(minutes=1)
 """A machine that slept over midnights has its partitions a minute after it wakes."""
+
+
+@asynccontextmanager
+async def _alone(database: Database) -> AsyncIterator[Transaction]:
+    """Change partitions one process at a time: IF NOT EXISTS does not wait for the one who is making it."""
+    async with database.transaction() as tx:
+        await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('partitions ' || current_schema, 0))")
+        yield tx
 
 
 async def _make(tx: Transaction, table: str, day: date) -> None:
@@ -40,7 +50,7 @@ async def _drop_before(tx: Transaction, table: str, oldest: date) -> None:
 async def renew(database: Database, *, today: date | None = None) -> None:
     """Make the partitions of today and the next days."""
     day = today or datetime.now(UTC).date()
-    async with database.transaction() as tx:
+    async with _alone(database) as tx:
         for table in TABLES:
             for offset in range(-1, AHEAD.days + 1):
                 await _make(tx, table, day + timedelta(days=offset))
@@ -49,14 +59,14 @@ async def renew(database: Database, *, today: date | None = None) -> None:
 async def drop_old(database: Database, *, today: date | None = None) -> None:
     """Drop the partitions past the retention."""
     day = today or datetime.now(UTC).date()
-    async with database.transaction() as tx:
+    async with _alone(database) as tx:
         for table in TABLES:
             await _drop_before(tx, table, day - RETENTION)
 
 
 async def make_day(database: Database, table: str, at: datetime) -> None:
     """Make the partition that ``at`` belongs to, for an event that is older than what is made ahead."""
-    async with database.transaction() as tx:
+    async with _alone(database) as tx:
         await _make(tx, table, at.astimezone(UTC).date())
 
 

@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import os
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +26,7 @@ class Settings(BaseSettings):
 
     A ``timedelta`` is given in seconds or as ISO 8601 (``PT5M``), a ``ByteSize`` in bytes or as ``8GiB``; any other
     number's unit stands in ``json_schema_extra={"unit": "pixels"}``. In the environment a field is ``GALLERY_`` and its
-    name in capitals.
+    name in capitals; with ``_FILE`` behind it, the name of a file that holds the value, as secrets are handed over.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_nested_delimiter="__")
@@ -59,7 +59,7 @@ class Setting:
     Attributes:
         name: Of the field; also the key in the file.
         value: As text; secrets are masked.
-        source: ``default``, ``file``, ``environment`` or ``command line``.
+        source: ``default``, ``file``, ``secret file``, ``environment`` or ``command line``.
         unit: Such as ``bytes``; empty where there is none.
         description: What it does.
     """
@@ -81,7 +81,7 @@ def load(
     beside: Sequence[type[Settings]] = (),
     given: Mapping[str, Any] | None = None,
 ) -> Kind:
-    """Read settings: the command line wins over the environment, that over the file, that over defaults.
+    """Read settings: the command line wins over the environment, that over secret files, these over the file.
 
     Args:
         kind: The class to fill.
@@ -90,7 +90,7 @@ def load(
         given: What the command line said; None values count as not given.
 
     Raises:
-        SettingsError: The file cannot be read, has an unknown key (the nearest one is named), or a value is wrong.
+        SettingsError: A file cannot be read, has an unknown key (the nearest one is named), or a value is wrong.
     """
     path = file or (Path(named) if (named := os.environ.get(f"{PREFIX}CONFIG")) else None)
     written = _read(path) if path else {}
@@ -100,6 +100,7 @@ def load(
     values, sources = _merged(
         {
             "file": {name: value for name, value in written.items() if name in kind.model_fields},
+            "secret file": dict(_secrets(kind)),
             "environment": EnvSettingsSource(kind)(),
             "command line": {name: value for name, value in (given or {}).items() if value is not None},
         }
@@ -131,6 +132,16 @@ def _merged(layers: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], di
         values |= layer
         sources |= dict.fromkeys(layer, source)
     return values, sources
+
+
+def _secrets(kind: type[Settings]) -> Iterator[tuple[str, str]]:
+    for name in kind.model_fields:
+        path = os.environ.get(f"{PREFIX}{name.upper()}_FILE")
+        if path:
+            try:
+                yield name, Path(path).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"the secret file {path} cannot be read: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:

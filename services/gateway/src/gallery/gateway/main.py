@@ -19,6 +19,7 @@ from gallery.runtime.health import Ready
 from gallery.runtime.http import create_app
 from gallery.runtime.settings import Setting, describe
 
+SERVICE = "gateway"
 TITLE = "Smart Gallery"
 API_VERSION = "1.0.0"
 
@@ -41,7 +42,8 @@ async def serving(
         data: Folder for the owner's token.
         effective_settings: What ``/settings`` shows; by default the gateway's own.
     """
-    owner = await establish(PostgresOwners(database), data)
+    token = settings.owner_token.get_secret_value() if settings.owner_token else None
+    owner = await establish(PostgresOwners(database), data, token=token)
 
     shown = describe(settings) if effective_settings is None else effective_settings
     yield build(settings=settings, owner=owner, services=services, effective_settings=shown, ready=database.ready)

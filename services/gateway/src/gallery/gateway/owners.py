@@ -1,6 +1,5 @@
 """The local owner: whoever can read the token file in the data folder."""
 
-import dataclasses
 import os
 import secrets
 import tempfile
@@ -15,26 +14,33 @@ TOKEN_FILE = "owner.token"  # noqa: S105 - the name of the file, not what is in 
 TOKEN_BYTES = 32
 
 
-async def establish(owners: Owners, data: Path) -> Owner:
+async def establish(owners: Owners, data: Path, *, token: str | None = None) -> Owner:
     """Return the owner, made at the first start with a library and a token.
 
     A token file that is lost, or that a restored database does not know, is replaced; the old token no longer opens.
+
+    Args:
+        owners: Where the owner is kept.
+        data: Folder of the token file.
+        token: The one to use instead of a file's, as several gateways that share an owner must.
 
     Raises:
         TokenFileError: The file cannot be written.
     """
     owner = await owners.find()
-    token = _read(data / TOKEN_FILE)
-    if owner is not None and token is not None and owner.holds(token):
+    known = token or _read(data / TOKEN_FILE)
+    if owner is not None and known is not None and owner.holds(known):
         return owner
-    fresh = secrets.token_urlsafe(TOKEN_BYTES)
-    _write(data / TOKEN_FILE, fresh)
-    if owner is not None:
-        await owners.change_token(digest(fresh))
-        return dataclasses.replace(owner, token_sha256=digest(fresh))
-    owner = Owner(id=uuid7(), library_id=uuid7(), token_sha256=digest(fresh))
-    await owners.add(owner)
-    return owner
+    if token is None:
+        token = secrets.token_urlsafe(TOKEN_BYTES)
+        _write(data / TOKEN_FILE, token)
+    if owner is None:
+        await owners.add(Owner(id=uuid7(), library_id=uuid7(), token_sha256=digest(token)))
+    else:
+        await owners.change_token(digest(token))
+    found = await owners.find()
+    assert found is not None  # noqa: S101  # it was there or has been made, and nobody removes it
+    return found
 
 
 def _read(file: Path) -> str | None:

@@ -13,7 +13,7 @@ class Owners(Protocol):
         ...
 
     async def add(self, owner: Owner) -> None:
-        """Keep a new owner and make the library."""
+        """Keep a new owner and make the library; the first of several gateways that start together wins."""
         ...
 
     async def change_token(self, token_sha256: bytes) -> None:

@@ -1,6 +1,6 @@
 """What can be set for the gateway."""
 
-from pydantic import ByteSize, Field
+from pydantic import ByteSize, Field, SecretStr
 
 from gallery.runtime.settings import Settings
 
@@ -13,6 +13,11 @@ class GatewaySettings(Settings):
         title="Host names",
         description="Names by which the gallery may be addressed, separated by commas; * allows every one. "
         "Others are refused, so that a web page cannot reach it under a name of its own.",
+    )
+    owner_token: SecretStr | None = Field(
+        default=None,
+        title="Owner's token",
+        description="Opens the gate; several gateways share it. Without it one is made and kept in the data folder.",
     )
     largest_question: ByteSize = Field(
         default=ByteSize(2**20),

@@ -1,5 +1,9 @@
 """The local owner in Postgres."""
 
+from contextlib import suppress
+
+from psycopg.errors import UniqueViolation
+
 from gallery.gateway.domain import Owner
 from gallery.runtime.database import Database
 from gallery.runtime.sql import Queries
@@ -22,7 +26,11 @@ class PostgresOwners:
         return None if row is None else Owner(row["id"], row["library_id"], bytes(row["token_sha256"]))
 
     async def add(self, owner: Owner) -> None:
-        """Keep a new owner and make the library."""
+        """Keep a new owner and make the library; the first of several gateways that start together wins."""
+        with suppress(UniqueViolation):
+            await self._add(owner)
+
+    async def _add(self, owner: Owner) -> None:
         async with self._database.transaction() as tx:
             await tx.execute(queries.insert_library, {"library_id": owner.library_id, "name": LIBRARY_NAME})
             await tx.execute(

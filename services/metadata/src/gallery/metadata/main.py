@@ -33,8 +33,7 @@ from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
 
-SCHEMA = "metadata"
-PACKAGES = ("gallery.metadata",)
+SERVICE = "metadata"
 SUBSCRIPTION = "metadata"
 TOPICS = (Topic.UPLOADS, Topic.ANALYSIS, Topic.SEARCH)
 # A header takes milliseconds; two children keep one slow file from holding the others up.

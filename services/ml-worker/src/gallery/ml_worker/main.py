@@ -29,6 +29,7 @@ from gallery.runtime.http import create_app
 from gallery.runtime.jail import Jail
 from gallery.runtime.limits import Limits
 
+SERVICE = "ml_worker"
 SUBSCRIPTION = "ml-worker"
 
 

@@ -23,6 +23,8 @@ from gallery.search.searching import Search
 from gallery.search.settings import SearchSettings
 from gallery.search.store import Store
 
+SERVICE = "search"
+
 
 @asynccontextmanager
 async def serving(*, settings: SearchSettings, database: Database, index: SearchIndex) -> AsyncIterator[FastAPI]:

@@ -17,6 +17,7 @@ from gallery.upload.settings import UploadSettings
 from gallery.upload.store import PostgresIntents, PostgresOriginals
 from gallery.upload.uploads import Sweeper, Uploads
 
+SERVICE = "upload"
 log = get_logger(__name__)
 
 

@@ -1,0 +1,220 @@
+"""A profile: which technology stands behind each port, as the settings choose.
+
+Nothing else knows which profile it runs in. Technologies are imported when they are chosen: their clients are extras,
+and some take a second to load.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from enum import StrEnum
+from pathlib import Path
+
+import httpx
+from pydantic import Field, SecretStr
+
+from gallery.adapters.kafka_settings import KafkaSettings
+from gallery.events.topics import CATALOGUE, Topic
+from gallery.ports.blobs import Blobs
+from gallery.ports.bus import Bus
+from gallery.ports.search_index import SearchIndex
+from gallery.ports.vectors import Vectors
+from gallery.runtime import partitions
+from gallery.runtime.background import background
+from gallery.runtime.database import Database
+from gallery.runtime.errors import GalleryError
+from gallery.runtime.migrations import check, migrate
+from gallery.runtime.neighbours import NeighbourSettings, Service, client
+from gallery.runtime.outbox import begin_epoch_after_restore
+from gallery.runtime.process import ProcessSettings
+from gallery.runtime.settings import Kind, Settings, load
+
+PRODUCERS: Mapping[Topic, str] = {topic: entry.producer.replace("-", "_") for topic, entry in CATALOGUE.items()}
+"""The schema whose outbox holds each topic."""
+
+
+class NoDatabaseError(GalleryError):
+    """A process of its own needs a database that others can reach, too: set GALLERY_DATABASE_URL."""
+
+
+class BlobStore(StrEnum):
+    """Where originals and renditions lie."""
+
+    LOCAL = "local"
+
+
+class Carrier(StrEnum):
+    """What facts travel by."""
+
+    POSTGRES = "postgres"
+    KAFKA = "kafka"
+
+
+class Index(StrEnum):
+    """What search matches in."""
+
+    POSTGRES = "postgres"
+
+
+class VectorStore(StrEnum):
+    """Where the neighbours of a face are looked for."""
+
+    QDRANT_EDGE = "qdrant_edge"
+
+
+class ProfileSettings(Settings):
+    """One choice for each port; the defaults are those of one machine."""
+
+    data: Path = Field(
+        default=Path("~/.local/share/smart-gallery"),
+        title="Data folder",
+        description="Everything that is kept on this machine is below it.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        title="Database",
+        description="URL of a PostgreSQL 18 to use; without it one is kept inside the data folder.",
+    )
+    blobs: BlobStore = Field(
+        default=BlobStore.LOCAL,
+        title="Blobs",
+        description="Where originals and renditions lie: local, in the data folder, or s3.",
+    )
+    bus: Carrier = Field(
+        default=Carrier.POSTGRES,
+        title="Bus",
+        description="What facts travel by: postgres, for services that share a database, or kafka.",
+    )
+    search_index: Index = Field(
+        default=Index.POSTGRES, title="Search index", description="What search matches in: postgres or elasticsearch."
+    )
+    vectors: VectorStore = Field(
+        default=VectorStore.QDRANT_EDGE,
+        title="Vectors",
+        description="Where faces find their neighbours: qdrant_edge, in the data folder, or qdrant, a server.",
+    )
+
+
+class Profile:
+    """Opens what stands behind each port."""
+
+    def __init__(self, choices: ProfileSettings, *, kinds: Sequence[type[Settings]]) -> None:
+        """Keep the choices.
+
+        Args:
+            choices: One for each port.
+            kinds: Every class that reads the same settings file.
+        """
+        self.choices = choices
+        self._kinds = kinds
+
+    @classmethod
+    def read(cls, *own: type[Settings]) -> "Profile":
+        """Read the choices of a process whose service has settings of its own.
+
+        Raises:
+            SettingsError: They cannot be used.
+        """
+        kinds = (*KINDS, *own)
+        return cls(load(ProfileSettings, beside=kinds), kinds=kinds)
+
+    def settings(self, kind: type[Kind]) -> Kind:
+        """Read other settings of the same file; the data folder is that of the profile.
+
+        Raises:
+            SettingsError: They cannot be used.
+        """
+        given = {"data": self.choices.data} if "data" in kind.model_fields else {}
+        return load(kind, beside=self._kinds, given=given)
+
+    @property
+    def folder(self) -> Path:
+        """The data folder."""
+        return self.choices.data.expanduser()
+
+    @property
+    def url(self) -> str:
+        """Of the database.
+
+        Raises:
+            NoDatabaseError: None is set.
+        """
+        if self.choices.database_url is None:
+            raise NoDatabaseError("a process of its own needs a database that others reach, too: GALLERY_DATABASE_URL")
+        return self.choices.database_url.get_secret_value()
+
+    @asynccontextmanager
+    async def database(self, service: str) -> AsyncIterator[Database]:
+        """Open a service's place in the database, and make room there for the facts of the days to come.
+
+        Raises:
+            NoDatabaseError: None is set.
+            StaleSchemaError: It has to be migrated first.
+        """
+        await check(self.url, schema=service, packages=[_package(service)])
+        async with (
+            Database.open(self.url, schema=service) as database,
+            background(**{f"{service}_partitions": partitions.keep_renewing(database)}),
+        ):
+            yield database
+
+    async def migrate(self, service: str) -> None:
+        """Bring a service's schema up to date, and make room there for today's facts.
+
+        Raises:
+            NoDatabaseError: None is set.
+            StaleSchemaError: It is newer than this program.
+        """
+        await migrate(self.url, schema=service, packages=[_package(service)])
+        async with Database.open(self.url, schema=service, size=1) as database:
+            await partitions.renew(database)
+            await begin_epoch_after_restore(database)
+
+    @asynccontextmanager
+    async def bus(self, service: str) -> AsyncIterator[Bus]:
+        """Open the bus for a service, which keeps its own place."""
+        if self.choices.bus is Carrier.KAFKA:
+            from gallery.adapters.kafka_bus import KafkaBus
+
+            settings = self.settings(KafkaSettings)
+            yield KafkaBus(settings.cluster, member=settings.kafka_member)
+        else:
+            from gallery.adapters.postgres_bus import PostgresBus
+
+            async with PostgresBus.open(self.url, home=service, producers=PRODUCERS) as bus:
+                yield bus
+
+    @asynccontextmanager
+    async def blobs(self) -> AsyncIterator[Blobs]:
+        """Open the store of originals and renditions."""
+        from gallery.adapters.local_blobs import LocalBlobs
+
+        yield LocalBlobs(self.folder / "blobs")
+
+    @asynccontextmanager
+    async def search_index(self) -> AsyncIterator[SearchIndex]:
+        """Open the index that search projects its documents to."""
+        from gallery.adapters.postgres_search_index import PostgresSearchIndex
+
+        async with PostgresSearchIndex.open(self.url) as index:
+            yield index
+
+    @asynccontextmanager
+    async def vectors(self) -> AsyncIterator[Vectors]:
+        """Open the vector index."""
+        from gallery.adapters.qdrant_edge_vectors import QdrantEdgeVectors
+
+        async with QdrantEdgeVectors(self.folder / "vectors") as vectors:
+            yield vectors
+
+    def neighbour(self, service: Service) -> httpx.AsyncClient:
+        """Make a client of another service."""
+        return client(self.settings(NeighbourSettings).of(service))
+
+
+def _package(service: str) -> str:
+    """Schema, package and service have one name; the package carries the migrations."""
+    return f"gallery.{service}"
+
+
+KINDS: tuple[type[Settings], ...] = (ProfileSettings, ProcessSettings, NeighbourSettings, KafkaSettings)
+"""Every class that reads the settings file of a process."""
