@@ -26,7 +26,7 @@ from gallery.ports.blobs import BlobError, BlobMismatchError, BlobNotFoundError,
 Result = TypeVar("Result")
 
 _DIGEST = "=sha256"
-_READ = 256 << 10
+_READ = 1 << 20
 # A hop to a thread costs as much as hashing 100 KB: gather what comes in small pieces.
 _WRITE = 1 << 20
 _LISTED = 1000

@@ -59,7 +59,8 @@ class JpegHeader:
             self.icc = b"".join(self._pieces[number] for number in sorted(self._pieces))
         if self.progressive:
             self.scans = content.count(_SCAN_MARK, scan_at)
-        self.ended = content.find(b"\xff\xd9", max(scan_at, content.rfind(_SCAN_MARK))) >= 0
+            scan_at = max(scan_at, content.rfind(_SCAN_MARK))
+        self.ended = content.rfind(b"\xff\xd9", scan_at) >= 0  # from the end, where it nearly always stands
 
 
 def read_jpeg_header(content: bytes) -> JpegHeader:
