@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,11 +13,30 @@ from support.groups import pairwise, portrait_groups
 PEOPLE = {"amy", "bernadette", "howard", "leonard", "penny", "raj", "sheldon", "stuart"}
 
 
-@pytest.fixture(scope="module")
-def album(tmp_path_factory: pytest.TempPathFactory, shared: Path) -> Iterator[tuple[Gallery, dict[str, Any]]]:
-    gallery = Gallery(tmp_path_factory.mktemp("album") / "data", packs(shared))
-    with gallery.up():
+@pytest.fixture(scope="module", params=["embedded", pytest.param("distributed", marks=pytest.mark.engine)])
+def album(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, shared: Path
+) -> Iterator[tuple[Gallery, dict[str, Any]]]:
+    profile = embedded if request.param == "embedded" else distributed
+    with profile(tmp_path_factory.mktemp("album"), packs(shared)) as gallery:
         yield gallery, gallery.json("import", shared / "photos/albums/bbt")
+
+
+@contextmanager
+def embedded(folder: Path, settings: dict[str, str]) -> Iterator[Gallery]:
+    gallery = Gallery(folder / "data", settings)
+    with gallery.up():
+        yield gallery
+
+
+@contextmanager
+def distributed(folder: Path, settings: dict[str, str]) -> Iterator[Gallery]:
+    from support.distributed import TOKEN, Distributed, Engines
+
+    engines = Engines.in_folder(folder / "engines")
+    gallery = Distributed(folder, engines, {**settings, "GALLERY_RUNTIME": "onnxruntime"})
+    with engines.running(), gallery.running({"ml-worker-analyse": 2, "metadata-consume": 2, "search-consume": 2}):
+        yield Gallery(folder / "client", {"GALLERY_TOKEN": TOKEN}, server=gallery.gateway)
 
 
 def person_of(gallery: Gallery, folder: str) -> str:

@@ -22,6 +22,8 @@ class Gallery:
     settings: dict[str, str] = field(default_factory=dict)
     patience_seconds: int = 120
     """For one command; the slowest of the daily run takes some twenty."""
+    server: str | None = None
+    """Address of a gallery that runs elsewhere; without it, commands find or start one on the data folder."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -31,7 +33,7 @@ class Gallery:
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [COMMAND, *map(str, arguments)],
+            [COMMAND, *(["--server", self.server] if self.server else []), *map(str, arguments)],
             env=self.environment,
             capture_output=True,
             text=True,
