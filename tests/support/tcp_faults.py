@@ -77,9 +77,11 @@ class TcpFaults:
         self.connections = 0
         self._server_port = server_port
         self._open: set[_Connection] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ready = threading.Event()
+        self._end = asyncio.Event()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -87,7 +89,7 @@ class TcpFaults:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(PATIENCE_SECONDS)
 
     def reset(self) -> None:
@@ -100,19 +102,28 @@ class TcpFaults:
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            listener = runner.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
-            self.port = listener.sockets[0].getsockname()[1]
-            self._ready.set()
-            self._loop.run_forever()
-            listener.close()
-            self._reset()
+            runner.run(self._listen())
+
+    async def _listen(self) -> None:
+        listener = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = listener.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._end.wait()
+        listener.close()
+        self._reset()
+        await asyncio.gather(*self._serving)
 
     def _reset(self) -> None:
         for connection in self._open:
             connection.reset()
 
-    async def _serve(self, requests: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    def _accept(self, requests: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.create_task(self._serve(requests, client))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, requests: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         try:
             if self.refusing:
                 raise ConnectionRefusedError
