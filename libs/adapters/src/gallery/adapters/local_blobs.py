@@ -7,7 +7,6 @@ durable. A crash in between leaves a digest without an object, which nobody read
 object is replaced by another one, the digest file holds both digests, and a reader that finds two looks at the content.
 """
 
-import asyncio
 import errno
 import fcntl
 import functools
@@ -15,12 +14,13 @@ import hashlib
 import itertools
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from gallery.adapters.blob_keys import checked_key
 from gallery.adapters.local_incoming import Incoming, Unfinished
+from gallery.adapters.threads import in_thread
 from gallery.ports.blobs import BlobError, BlobMismatchError, BlobNotFoundError, BlobStoreFullError, StoredBlob
 
 Result = TypeVar("Result")
@@ -67,15 +67,15 @@ class LocalBlobs:
                 await _storing(key, functools.partial(writing.write, batch))
             return await _storing(key, functools.partial(self._commit, key, writing, final, sha256))
         finally:
-            await _in_thread(writing.discard)
+            await in_thread(writing.discard)
 
     async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Stream an object in pieces of 256 KiB; see `gallery.ports.blobs.Blobs.read`."""
         path = self._path(key)
-        fd = await _in_thread(functools.partial(_open, path, key))
+        fd = await in_thread(functools.partial(_open, path, key))
         try:
             end = None if length is None else start + length
-            while chunk := await _in_thread(functools.partial(_piece, fd, start, end)):
+            while chunk := await in_thread(functools.partial(_piece, fd, start, end)):
                 yield chunk
                 start += len(chunk)
         finally:
@@ -88,17 +88,17 @@ class LocalBlobs:
             BlobError: The digest is damaged or gone, which only happens from outside.
         """
         path = self._path(key)
-        return await _in_thread(functools.partial(_stat, path, key))
+        return await in_thread(functools.partial(_stat, path, key))
 
     async def delete(self, key: str) -> None:
         """Remove an object and its digest, durably."""
         path = self._path(key)
-        await _in_thread(functools.partial(_delete, path))
+        await in_thread(functools.partial(_delete, path))
 
     async def keys(self, prefix: str = "") -> AsyncIterator[str]:
         """List keys under a prefix, which may end inside a segment."""
         found = self._walk(prefix)
-        while batch := await _in_thread(lambda: list(itertools.islice(found, _LISTED))):
+        while batch := await in_thread(lambda: list(itertools.islice(found, _LISTED))):
             for key in batch:
                 yield key
 
@@ -172,23 +172,10 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-async def _in_thread(work: Callable[[], Result]) -> Result:
-    """Run blocking work off the loop. A cancelled caller waits for its end, lest its file be closed under it."""
-    task = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        task.exception()
-        raise
-
-
 async def _storing(key: str, work: Callable[[], Result]) -> Result:
     """Run a step of a put; what the file system says becomes what the port says."""
     try:
-        return await _in_thread(work)
+        return await in_thread(work)
     except OSError as error:
         if error.errno in _FULL:
             raise BlobStoreFullError(key) from error
