@@ -1,7 +1,6 @@
 """What every blob store does, and what only the local one can be asked."""
 
 import asyncio
-import hashlib
 import os
 import re
 import resource
@@ -9,42 +8,41 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.blobs import content_of, keys_of, pieces, sha256
+from support.disks import small_disk
 
 from gallery.adapters.local_blobs import LocalBlobs
 from gallery.adapters.memory_blobs import MemoryBlobs
+from gallery.adapters.s3_blobs import S3Blobs
 from gallery.ports.blobs import BlobError, BlobMismatchError, BlobNotFoundError, Blobs, BlobStoreFullError
-
-
-async def pieces(content: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
-    for at in range(0, len(content), size):
-        yield content[at : at + size]
-
-
-async def content_of(blobs: Blobs, key: str, *, start: int = 0, length: int | None = None) -> bytes:
-    return b"".join([chunk async for chunk in blobs.read(key, start=start, length=length)])
-
-
-async def keys_of(blobs: Blobs, prefix: str = "") -> list[str]:
-    return [key async for key in blobs.keys(prefix)]
-
-
-def sha256(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
 
 
 def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.fixture(params=["memory", "local"])
+@pytest.fixture(
+    params=[
+        "memory",
+        "local",
+        pytest.param("s3", marks=pytest.mark.engine),
+        pytest.param("flaky_s3", marks=pytest.mark.engine),
+    ]
+)
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    return MemoryBlobs() if request.param == "memory" else LocalBlobs(tmp_path / "blobs")
+    match request.param:
+        case "memory":
+            return MemoryBlobs()
+        case "local":
+            return LocalBlobs(tmp_path / "blobs")
+        case name:
+            return S3Blobs(request.getfixturevalue(f"{name}_bucket"))
 
 
 async def test_what_was_put_can_be_read(blobs: Blobs) -> None:
@@ -231,26 +229,15 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_pat
     assert files(tmp_path) == []
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB where we may mount one."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(tmp_path)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a small tmpfs; the file size limit stands in for it in the next test")
-    yield tmp_path
-    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
-
-
-async def test_a_full_disk_is_said_and_leaves_nothing(small_disk: Path) -> None:
-    blobs = LocalBlobs(small_disk)
-    await blobs.put("small", pieces(b"x" * 1000))
-    with pytest.raises(BlobStoreFullError):
-        await blobs.put("large", pieces(b"x" * 2_000_000))
-    assert await keys_of(blobs) == ["small"]
-    assert files(small_disk / "incoming") == []
-    await blobs.put("another", pieces(b"x" * 500_000))
+async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    with small_disk(tmp_path, size="1m"):
+        blobs = LocalBlobs(tmp_path)
+        await blobs.put("small", pieces(b"x" * 1000))
+        with pytest.raises(BlobStoreFullError):
+            await blobs.put("large", pieces(b"x" * 2_000_000))
+        assert await keys_of(blobs) == ["small"]
+        assert files(tmp_path / "incoming") == []
+        await blobs.put("another", pieces(b"x" * 500_000))
 
 
 async def test_no_room_by_quota_is_said_and_leaves_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,208 @@
+"""Blobs in an S3 bucket.
+
+An object lies under its key, with its sha256 as user metadata. What is smaller than a part is put by one request,
+anything else in parts, each with a signed checksum: without it a store may keep a body that was cut off (versitygw
+does). Metadata is said before the first part, so a large object whose digest nobody announced is staged first and
+copied to its key inside the store.
+"""
+
+import asyncio
+import base64
+import functools
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+from gallery.adapters.blob_keys import checked_key
+from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError, said_by_s3
+from gallery.adapters.s3_multipart import Multipart, multipart
+from gallery.adapters.s3_staging import STAGING, publish, recorded, staging_key
+from gallery.adapters.threads import to_its_end
+from gallery.ports.blobs import BlobError, BlobMismatchError, StoredBlob
+from gallery.runtime.retry import RetryPolicy, Verdict
+
+# S3 wants 5 MiB at least and 10,000 parts at most: objects up to 78 GiB, with two parts in memory.
+_PART = 8 << 20
+# What a connection that breaks takes with it.
+_READ = 256 << 10
+# A broken answer is asked for anew, so often without a byte between; the 1.5 s are beside botocore's own attempts.
+_REOPENING = RetryPolicy(transient_attempts=5)
+
+
+class S3Blobs:
+    """A store of immutable objects in a bucket that others may use at the same time.
+
+    What a dead process left half sent is no object; `gallery.adapters.s3_staging.sweep_unfinished` removes it. Some
+    stores cannot have a key that is an object and the folder of others at once.
+
+    Args:
+        bucket: It exists. `gallery.adapters.s3_probe.probe` says whether its store can do what is needed.
+    """
+
+    def __init__(self, bucket: S3Bucket) -> None:
+        self._bucket = bucket
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, sha256: bytes | None = None) -> StoredBlob:
+        """Store an object; see `gallery.ports.blobs.Blobs.put`.
+
+        Raises:
+            BlobError: The store fails. If only its answer got lost, the object is there nonetheless, whole. Of several
+                large puts of one key at the same time, those that are overtaken fail.
+        """
+        checked_key(key)
+        first = await _gathered(chunks)
+        if len(first) < _PART:
+            return await self._bucket.run(functools.partial(self._put_small, key, first, sha256))
+        if sha256 is None:
+            return await self._put_staged(key, first, chunks)
+        async with multipart(self._bucket, key, metadata=recorded(sha256)) as upload:
+            stored = await _sent(upload, key, first, chunks)
+            if stored.sha256 != sha256:
+                raise BlobMismatchError(key)
+        return stored
+
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """Stream an object in pieces of 256 KiB; see `gallery.ports.blobs.Blobs.read`.
+
+        A connection that breaks is opened anew where it broke.
+
+        Raises:
+            BlobError: The store fails, or the object was replaced meanwhile.
+        """
+        checked_key(key)
+        if length == 0:
+            await self._bucket.ask("head_object", Key=key)
+            return
+        reading = _Reading(self._bucket, key, start=start, end=None if length is None else start + length)
+        try:
+            while piece := await reading.piece():
+                yield piece
+        finally:
+            reading.close()
+
+    async def stat(self, key: str) -> StoredBlob:
+        """Say size and digest; see `gallery.ports.blobs.Blobs.stat`.
+
+        Raises:
+            BlobError: It carries no digest: something else than this product has put it.
+        """
+        found = await self._bucket.ask("head_object", Key=checked_key(key))
+        try:
+            digest = bytes.fromhex(found["Metadata"]["sha256"])
+        except (KeyError, ValueError):
+            raise BlobError(f"the digest of {key} is damaged or gone") from None
+        return StoredBlob(key=key, size=found["ContentLength"], sha256=digest)
+
+    async def delete(self, key: str) -> None:
+        """Remove an object, with all its versions where the bucket keeps such."""
+        await self._bucket.remove(checked_key(key))
+
+    async def keys(self, prefix: str = "") -> AsyncIterator[str]:
+        """List keys under a prefix, which may end inside a segment."""
+        async for page in self._bucket.pages("list_objects_v2", Prefix=prefix):
+            for found in page.get("Contents", ()):
+                if not found["Key"].startswith(STAGING):
+                    yield found["Key"]
+
+    def _put_small(self, key: str, content: bytes, sha256: bytes | None) -> StoredBlob:
+        """Put an object by one request, in a thread."""
+        digest = hashlib.sha256(content).digest()
+        if sha256 not in (None, digest):
+            raise BlobMismatchError(key)
+        self._bucket.ask_blocking(
+            "put_object",
+            Key=key,
+            Body=content,
+            ChecksumSHA256=base64.b64encode(digest).decode(),
+            Metadata=recorded(digest),
+        )
+        return StoredBlob(key=key, size=len(content), sha256=digest)
+
+    async def _put_staged(self, key: str, first: bytes, chunks: AsyncIterator[bytes]) -> StoredBlob:
+        staged = staging_key()
+        try:
+            async with multipart(self._bucket, staged, metadata={}) as upload:
+                stored = await _sent(upload, key, first, chunks)
+            await publish(self._bucket, staged, key, etag=upload.etag, size=stored.size, sha256=stored.sha256)
+        finally:
+            with suppress(BlobError):  # it is swept later
+                await to_its_end(self._bucket.remove(staged))
+        return stored
+
+
+async def _gathered(chunks: AsyncIterator[bytes]) -> bytes:
+    """Return enough for a part; less means that it was the last."""
+    gathered: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= _PART:
+            break
+    return b"".join(gathered)
+
+
+async def _sent(upload: Multipart, key: str, first: bytes, chunks: AsyncIterator[bytes]) -> StoredBlob:
+    content = first
+    while content:
+        await upload.add(content)
+        content = await _gathered(chunks)
+    digest, size = await upload.sent()
+    return StoredBlob(key=key, size=size, sha256=digest)
+
+
+class _Reading:
+    """Bytes of one object, from ``start`` to before ``end`` or the object's."""
+
+    def __init__(self, bucket: S3Bucket, key: str, *, start: int, end: int | None) -> None:
+        self._bucket = bucket
+        self._key = key
+        self._at = start
+        self._end = end
+        self._same: dict[str, str] = {}
+        self._answer: dict[str, Any] | None = None
+
+    async def piece(self) -> bytes:
+        """Return what comes next, nothing at the end."""
+        attempt = 0
+        while self._end is None or self._at < self._end:
+            try:
+                return await self._bucket.run(self._next)
+            except S3AwayError as error:
+                self.close()
+                attempt += 1
+                if _REOPENING.decide(error, attempt=attempt) is not Verdict.AGAIN:
+                    raise
+            await asyncio.sleep(_REOPENING.pause(attempt).total_seconds())
+        return b""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._answer is not None:
+            self._answer["Body"].close()
+            self._answer = None
+
+    def _next(self) -> bytes:
+        self._answer = self._answer or self._open()
+        if self._answer is None:
+            return b""
+        with said_by_s3(self._key):
+            piece: bytes = self._answer["Body"].read(_READ)
+        if piece and not self._same:  # its headers came whole, then
+            self._same = {"IfMatch": self._answer["ETag"]}
+            self._end = self._at + self._answer["ContentLength"]
+        self._at += len(piece)
+        return piece
+
+    def _open(self) -> dict[str, Any] | None:
+        """Ask for the bytes; None where the object ends before them."""
+        last = "" if self._end is None else self._end - 1
+        try:
+            return self._bucket.ask_blocking(
+                "get_object", Key=self._key, Range=f"bytes={self._at}-{last}", **self._same
+            )
+        except S3RefusedError as error:
+            if error.code == "InvalidRange":
+                return None
+            raise

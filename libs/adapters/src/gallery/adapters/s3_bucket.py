@@ -1,0 +1,187 @@
+"""One S3 bucket, asked from threads; what S3 answers becomes what the port of blobs says."""
+
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    ConnectionError,  # noqa: A004 - botocore's own
+    HTTPClientError,
+    IncompleteReadError,
+)
+from botocore.parsers import ResponseParserError
+
+from gallery.adapters.s3_settings import S3Settings
+from gallery.adapters.threads import in_thread
+from gallery.ports.blobs import BlobError, BlobNotFoundError, BlobStoreFullError
+from gallery.runtime.errors import TransientError
+
+Result = TypeVar("Result")
+
+# Requests wait for the network and hardly for the CPU; parts of 8 MiB bound the memory.
+_AT_ONCE = 32
+_CONNECT_SECONDS = 5
+# Of silence; putting a large object's parts together takes a gateway over files as long as writing it anew.
+_READ_SECONDS = 60
+# With botocore's pauses of up to 1, 2, 4 s between them: a restart of the store goes unnoticed.
+_ATTEMPTS = 4
+
+# Of a HEAD there is only the status, so that a bucket that is not there looks the same.
+_NOT_FOUND = {"NoSuchKey", "404"}
+# The first two of versitygw and Ceph, the others of MinIO.
+_FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
+# Of a body that came otherwise than it was sent: we sign only what we hashed.
+_HARMED = {"BadDigest", "IncompleteBody", "RequestTimeout", "XAmzContentSHA256Mismatch"}
+_HARMED_PAUSE_SECONDS = 0.2
+_WITH_LENGTH = {200, 206}
+_SERVER_ERROR = 500
+_TOO_MANY = 429
+
+
+class S3AwayError(BlobError, TransientError):
+    """The store does not answer, or answers that it cannot now; it was asked several times."""
+
+
+class S3RefusedError(BlobError):
+    """The store will not do it, asked again or not.
+
+    Attributes:
+        code: The store's word for why, such as ``AccessDenied``.
+    """
+
+    def __init__(self, sentence: str, *, code: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class S3Bucket:
+    """A connection pool to one bucket. Close it at the end.
+
+    Attributes:
+        name: Of the bucket.
+    """
+
+    def __init__(self, settings: S3Settings) -> None:
+        self.name = settings.s3_bucket
+        self._client = _client(settings)
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="s3")
+
+    def close(self) -> None:
+        """Wait for the requests under way, and let go of the connections."""
+        self._threads.shutdown()
+        self._client.close()
+
+    async def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Do one operation of the S3 API, such as ``head_object``, on this bucket.
+
+        Raises:
+            BlobError: What the store says, in the port's words; nobody asks twice, that was done here.
+        """
+        return await self.run(functools.partial(self.ask_blocking, operation, **arguments))
+
+    def ask_blocking(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        """Do one operation in the thread that we are in."""
+        with said_by_s3(arguments.get("Key", self.name)):
+            answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.name, **arguments)
+            return answer
+
+    async def pages(self, operation: str, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
+        """Do a listing operation page by page."""
+        pages = iter(self._client.get_paginator(operation).paginate(Bucket=self.name, **arguments))
+
+        def page() -> dict[str, Any] | None:
+            with said_by_s3(self.name):
+                return next(pages, None)
+
+        while found := await self.run(page):
+            yield found
+
+    async def remove(self, key: str) -> None:
+        """Delete an object, with all its versions where the bucket keeps such; one that is not there is fine."""
+        answer = await self.ask("delete_object", Key=key)
+        if not ("VersionId" in answer or "DeleteMarker" in answer):
+            return
+        async for page in self.pages("list_object_versions", Prefix=key):
+            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                if version["Key"] == key:
+                    await self.ask("delete_object", Key=key, VersionId=version["VersionId"])
+
+    async def run(self, work: Callable[[], Result]) -> Result:
+        """Run blocking work in one of the bucket's threads, to its end."""
+        return await in_thread(work, executor=self._threads)
+
+
+@contextmanager
+def said_by_s3(subject: str) -> Iterator[None]:
+    """Say in the port's words what botocore raises."""
+    try:
+        yield
+    except ClientError as error:
+        raise _translated(error, subject) from error
+    except (ConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError, ValueError) as error:
+        # The last two are an answer that cannot be read, cut short for one.
+        raise S3AwayError(f"the store of {subject} does not answer: {error}") from error
+    except BotoCoreError as error:
+        raise BlobError(f"{subject}: {error}") from error
+
+
+def _translated(error: ClientError, subject: str) -> BlobError:
+    code = error.response["Error"]["Code"]
+    status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+    if code in _NOT_FOUND:
+        return BlobNotFoundError(subject)
+    if code in _FULL:
+        return BlobStoreFullError(subject)
+    if status >= _SERVER_ERROR or status == _TOO_MANY or code in _HARMED:
+        return S3AwayError(f"the store cannot serve {subject} now: {code}")
+    return S3RefusedError(f"the store refused {subject}: {code}", code=code)
+
+
+def _client(settings: S3Settings) -> Any:
+    session = boto3.session.Session(
+        aws_access_key_id=settings.s3_key_id,
+        aws_secret_access_key=settings.s3_secret.get_secret_value() if settings.s3_secret else None,
+        region_name=settings.s3_region,
+    )
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        max_pool_connections=_AT_ONCE,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+        s3={"addressing_style": "path" if settings.s3_path_style else "virtual"},
+        # We sign sha256 ourselves; a second checksum of botocore's choosing would only cost.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    client = session.client("s3", endpoint_url=settings.s3_endpoint, config=config)
+    client.meta.events.register_first("needs-retry.s3", _ask_again)
+    return client
+
+
+def _ask_again(*, response: Any, attempts: int, endpoint: Any, **_: Any) -> float | None:
+    """Tell botocore what else is worth another attempt: a refusal of what the way has harmed, and headers cut short.
+
+    The latter it takes for an empty answer, such as an empty listing; a whole answer of S3 says how long it is.
+
+    Returns:
+        The pause before the next attempt, nothing where botocore shall judge.
+
+    Raises:
+        ConnectionClosedError: The last attempt's answer is not whole.
+    """
+    if response is None:
+        return None
+    raw, answer = response
+    again = attempts < _ATTEMPTS
+    whole = raw.status_code not in _WITH_LENGTH or "content-length" in raw.headers or "transfer-encoding" in raw.headers
+    if not whole and not again:
+        raise ConnectionClosedError(endpoint_url=endpoint.host)
+    harmed = not whole or answer.get("Error", {}).get("Code") in _HARMED
+    return _HARMED_PAUSE_SECONDS if harmed and again else None
