@@ -52,6 +52,7 @@ check: .venv/test.done ## style, types, layers, contracts, and drift of everythi
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy libs services standalone cli
+	$(BIN)/mypy tests bench
 	$(BIN)/lint-imports --no-cache
 	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" buf lint
 	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" buf breaking --against released.binpb

@@ -27,7 +27,15 @@ PATIENCE_SECONDS = 3600
 
 def score(faces: Path, half: str) -> dict[str, Any]:
     """Score groups of faces against the folders they came from."""
-    command = [sys.executable, SHARED / "tools/score_groups.py", faces, SHARED / "photos/lfw", "--half", half, "--json"]
+    command: list[str | Path] = [
+        sys.executable,
+        SHARED / "tools/score_groups.py",
+        faces,
+        SHARED / "photos/lfw",
+        "--half",
+        half,
+        "--json",
+    ]
     answer: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return answer
 

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def import_all(gallery: Gallery, *, warm: Path, folder: Path) -> dict[str, Any]:
         wall = time.perf_counter() - began
         after = cpu_seconds(tree(parent))
         peak.done.set()
-        by_kind = Counter[str]()
+        by_kind = defaultdict[str, float](float)
         for pid, spent in after.items():
             by_kind[name(pid)] += spent - before.get(pid, 0.0)
         assert process.poll() is None

@@ -8,11 +8,11 @@ nearest to the middle of each photo; faces beside it are grouped along, and a fa
 
 import argparse
 import hashlib
+import sys
 from collections import Counter
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import cv2
 import numpy as np
 
 from gallery.ml_worker.faces.quality import LEAST_SHARPNESS, LEAST_SIZE
@@ -22,8 +22,13 @@ from gallery.ml_worker.people.matching import Known, Newcomer, Rules, match
 from gallery.ml_worker.recognition import load_faces
 from gallery.ml_worker.sessions import RuntimeName, open_runtime
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests")]
+
+from support.pictures import read_picture  # noqa: E402  # beside this folder
+
 BATCH = 16
-PACKS = Path(__file__).resolve().parents[1] / "packs"
+PACKS = ROOT / "packs"
 
 
 def half_of(person: str) -> str:
@@ -34,7 +39,7 @@ def embed(pack: FacePack, shelf: Shelf, files: list[Path]) -> dict[str, np.ndarr
     models = load_faces(pack, shelf, open_runtime(RuntimeName.ONNXRUNTIME, threads=1))
     rows: list[tuple[int, bool, float, float, float, np.ndarray]] = []
     for start in range(0, len(files), BATCH):
-        images = [cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files[start : start + BATCH]]
+        images = [read_picture(file) for file in files[start : start + BATCH]]
         for offset, (image, faces) in enumerate(zip(images, models.find(images), strict=True)):
             middle = np.array(image.shape[1::-1]) / 2
             away = [
@@ -83,9 +88,9 @@ def arrived(data: dict[str, np.ndarray], ignored: np.ndarray, rules: Rules, *, p
             newcomers.append(Newcomer(UUID(int=int(row)), known))
         for proposal in match(newcomers, photo_id=UUID(int=int(photo)), rules=rules, new_person=uuid4):
             person[proposal.face_id.int] = proposal.person_id
-    for row, who in person.items():
-        if who is not None and data["central"][row]:
-            answer[data["photo"][row]] = str(who)
+    for number, who in person.items():
+        if who is not None and data["central"][number]:
+            answer[data["photo"][number]] = str(who)
     return answer
 
 
@@ -112,7 +117,7 @@ def main() -> None:
     else:
         data = embed(pack, Shelf([options.packs_path]), files)
         if options.cache:
-            np.savez(options.cache, **data)
+            np.savez(options.cache, allow_pickle=False, **data)
     report(pack, data, [file.parent.name for file in files])
 
 

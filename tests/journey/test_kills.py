@@ -223,7 +223,7 @@ def report(line: str) -> None:
 
 def table(hits: Sequence[Hit]) -> str:
     """How often each kind of process was killed, and with which stages under way; ``-`` where it has no part."""
-    rows = [("", "kills", *STAGES)]
+    rows: list[Sequence[str]] = [("", "kills", *STAGES)]
     for kind, own in WORKS_IN.items():
         kills = [hit for hit in hits if hit.kind == kind]
         met = [str(sum(stage in hit.stages for hit in kills)) if stage in own else "-" for stage in STAGES]

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -70,7 +71,7 @@ class Service:
         await self.bus.publish([fact])
         return photo_id
 
-    async def photo(self, photo_id: UUID) -> dict:
+    async def photo(self, photo_id: UUID) -> dict[str, Any]:
         answer = await self.client.post("/photos/query", json={"ids": [str(photo_id)]})
         found = answer.raise_for_status().json()["photos"]
         return found[0] if found else {}
@@ -155,7 +156,7 @@ async def test_status_tells_of_the_queue_and_the_packs(service: Service) -> None
 
     async def queued() -> bool:
         status = (await service.client.get("/status")).raise_for_status().json()
-        return status["queue"].get("analyse", {}).get("interactive", {}).get("pending") == 1
+        return bool(status["queue"].get("analyse", {}).get("interactive", {}).get("pending") == 1)
 
     await expect_soon(queued)
     status = (await service.client.get("/status")).json()

@@ -21,7 +21,7 @@ class FakeLooker:
 
     def __init__(self, see: Callable[[Picture], Seen] | None = None) -> None:
         self.batches: list[int] = []
-        self._see = see or (lambda _: Seen((face(),), (Tag("cat", 0.7),), np.ones(4, np.float32) / 2))
+        self._see = see or (lambda _: Seen((face(),), (Tag("cat", 0.7),), np.full(4, 0.5, np.float32)))
 
     def look(self, pictures: Sequence[Picture]) -> Sequence[Seen]:
         self.batches.append(len(pictures))

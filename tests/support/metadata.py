@@ -141,8 +141,8 @@ def analysed(photo_id: UUID, stages: dict[str, str], *, revision: int, size: tup
     outcomes = []
     for stage, said in stages.items():
         state, _, reason = said.partition(":")
-        number = analysis.StageState.Value(f"STAGE_STATE_{state.upper()}")
-        outcomes.append(analysis.StageOutcome(stage=stage, state=number, reason=reason, attempts=1))
+        name = f"STAGE_STATE_{state.upper()}"
+        outcomes.append(analysis.StageOutcome(stage=stage, state=name, reason=reason, attempts=1))
     body = analysis.PhotoAnalysed(photo_id=str(photo_id), stages=outcomes, width=size[0], height=size[1])
     return fact(Topic.ANALYSIS, photo_id, body, revision=revision)
 
@@ -153,7 +153,7 @@ def proposed(photo_id: UUID, faces: dict[UUID, tuple[UUID | None, str]], *, revi
         analysis.FaceProposal(
             face_id=str(face),
             person_id=str(person) if person else "",
-            state=analysis.FaceState.Value(f"FACE_STATE_{state.upper()}"),
+            state=f"FACE_STATE_{state.upper()}",
         )
         for face, (person, state) in faces.items()
     ]

@@ -1,6 +1,7 @@
 """Pictures made for tests, and ways to look at what became of them."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -8,12 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from gallery.ml_worker.domain import Rendering
+from gallery.ml_worker.domain import Picture, Rendering
 from gallery.ml_worker.media.decoding import decode
 from gallery.ml_worker.media.renditions import derive
 from gallery.ml_worker.media.source import PixelBudget
 
 MAX_PIXELS = 200_000_000
+
+
+def read_picture(path: Path) -> Picture:
+    """An upright RGB picture from a file, as the models are shown it."""
+    found = cv2.imread(str(path))
+    assert found is not None, f"{path} is no picture"
+    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def render(content: bytes, *, max_pixels: int = MAX_PIXELS) -> Rendering:

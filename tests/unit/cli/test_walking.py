@@ -8,7 +8,8 @@ import pytest
 
 from gallery.cli.archives import MOST_EXPANSION, SMALL
 from gallery.cli.errors import UsageError
-from gallery.cli.walking import Found, walk
+from gallery.cli.found import Found
+from gallery.cli.walking import walk
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(100)
 

@@ -287,7 +287,7 @@ async def test_the_timeline_pages_without_gap_or_repeat(service: Service) -> Non
         await service.hear(await service.put(uuid7(), file=f"IMG_202401{day:02d}_120000.jpg"))
     await service.hear(analysed(uuid7(), ALL_DONE, revision=1))
     seen: list[dict[str, Any]] = []
-    cursor = ""
+    cursor: str | None = ""
     while cursor is not None:
         page = (await service.http.get(service.url("/photos"), params={"cursor": cursor, "limit": 4})).json()
         seen += page["photos"]

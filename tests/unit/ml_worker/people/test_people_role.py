@@ -66,7 +66,7 @@ class Album:
 
     def vector(self, who: int, noise: float = 0.08) -> Vector:
         noisy = self.centres[who] + self.random.normal(scale=noise, size=DIMENSION)
-        return (noisy / np.linalg.norm(noisy)).astype(np.float32)
+        return np.asarray(noisy / np.linalg.norm(noisy), np.float32)
 
     async def add(self, *people: int, ignored: str | None = None) -> list[UUID]:
         photo, faces = uuid7(), [uuid7() for _ in people]
@@ -89,8 +89,10 @@ class Album:
             return await (await connection.execute(query.encode())).fetchall()
 
     async def person(self, face: UUID) -> UUID | None:
-        (row,) = [row for row in await self.rows("SELECT face_id, person_id FROM proposals") if row["face_id"] == face]
-        return row["person_id"]
+        rows = await self.rows("SELECT face_id, person_id FROM proposals")
+        people: list[UUID | None] = [row["person_id"] for row in rows if row["face_id"] == face]
+        assert len(people) == 1
+        return people[0]
 
     async def say(self, fact: catalogue_pb2.PersonNamed | catalogue_pb2.FaceJudged) -> None:
         message = Message(

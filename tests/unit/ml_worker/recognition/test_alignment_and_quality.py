@@ -31,8 +31,9 @@ def test_landmarks_in_one_point_are_refused() -> None:
 
 def test_a_large_face_is_averaged_and_stays_in_its_place() -> None:
     random = np.random.default_rng(5)
-    small = cv2.GaussianBlur(random.integers(0, 255, (160, 160, 3)).astype(np.uint8), (0, 0), 3)
-    large = cv2.resize(small, (960, 960), interpolation=cv2.INTER_CUBIC)
+    noise = random.integers(0, 255, (160, 160, 3)).astype(np.uint8)
+    small = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3), np.uint8)
+    large = np.asarray(cv2.resize(small, (960, 960), interpolation=cv2.INTER_CUBIC), np.uint8)
     near, far = align(small, TEMPLATE + 20), align(large, (TEMPLATE + 20.5) * 6 - 0.5)
     assert np.abs(near.astype(int) - far).mean() < 2
 

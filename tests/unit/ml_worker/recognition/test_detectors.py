@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-import cv2
 import insightface
 import numpy as np
 import pytest
 from support.models import RUNTIME
+from support.pictures import read_picture
 
 from gallery.ml_worker.faces.detection import Candidates, Detection, TwoLooks, letterbox, suppress
 from gallery.ml_worker.faces.scrfd import ScrfdHead
@@ -16,10 +16,6 @@ from gallery.ml_worker.sessions.onnx import OnnxSession
 
 PACKS = Path(__file__).resolve().parents[4] / "packs"
 T1 = Path(insightface.__file__).parent / "data/images/t1.jpg"
-
-
-def picture(path: Path) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
 def reference_of(model: Path, image: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -37,7 +33,7 @@ def reference_of(model: Path, image: np.ndarray) -> list[tuple[np.ndarray, np.nd
     "name", ["t1", "albums/bbt/group/bbt3.jpg", "facecount/18.jpg", "facecount/6.jpg", "albums/bbt/amy/amy1.png"]
 )
 def test_boxes_and_landmarks_are_those_of_insightface(shared: Path, name: str) -> None:
-    image = picture(T1 if name == "t1" else shared / "photos" / name)
+    image = read_picture(T1 if name == "t1" else shared / "photos" / name)
     model = shared / "models/scrfd_2.5g_kps.onnx"
     head = ScrfdHead(OnnxSession(model), input_name="images", score=0.5)
     ours = TwoLooks(head, looks=(640, 128), overlap=0.4).detect(image)
@@ -54,7 +50,7 @@ def test_boxes_and_landmarks_are_those_of_insightface(shared: Path, name: str) -
 def test_every_portrait_that_fills_the_frame_has_its_face(shared: Path, pack: str) -> None:
     models = load_faces(face_pack(pack), Shelf([shared / "models"]), RUNTIME)
     portraits = sorted((shared / "photos/albums/bbt").glob("*/*.png"))
-    found = models.find([picture(path) for path in portraits])
+    found = models.find([read_picture(path) for path in portraits])
     assert len(portraits) == 40
     assert all(found)
 
@@ -63,12 +59,15 @@ def test_one_look_alone_misses_faces_that_fill_the_frame(shared: Path) -> None:
     head = ScrfdHead(OnnxSession(shared / "models/scrfd_2.5g_kps.onnx"), input_name="images", score=0.5)
     large = TwoLooks(head, looks=(640,), overlap=0.4)
     portraits = sorted((shared / "photos/albums/bbt").glob("*/*.png"))[:10]
-    assert sum(bool(large.detect(picture(path))) for path in portraits) < 5
+    assert sum(bool(large.detect(read_picture(path))) for path in portraits) < 5
 
 
 def test_batching_over_photos_changes_no_vector(shared: Path) -> None:
     models = load_faces(face_pack("scrfd-edgeface"), Shelf([shared / "models"]), RUNTIME)
-    images = [picture(T1), *(picture(path) for path in sorted((shared / "photos/albums/bbt/group").glob("*")))]
+    images = [
+        read_picture(T1),
+        *(read_picture(path) for path in sorted((shared / "photos/albums/bbt/group").glob("*"))),
+    ]
     together = models.find(images)
     assert sum(len(faces) for faces in together) > 16
     for image, faces in zip(images, together, strict=True):
@@ -80,7 +79,7 @@ def test_batching_over_photos_changes_no_vector(shared: Path) -> None:
 
 def test_dlib_finds_the_six_faces_and_a_tight_crop() -> None:
     models = load_faces(face_pack("dlib"), Shelf([]), RUNTIME)
-    image = picture(T1)
+    image = read_picture(T1)
     ((*faces,),) = models.find([image])
     assert len(faces) == 6
     x, y, width, height = (round(side) for side in faces[0].detection.box)
@@ -121,7 +120,7 @@ def face_pack(name: str) -> FacePack:
 
 def test_faces_have_boxes_inside_the_picture_they_came_from(shared: Path) -> None:
     models = load_faces(face_pack("scrfd-edgeface"), Shelf([shared / "models"]), RUNTIME)
-    image = picture(T1)
+    image = read_picture(T1)
     ((*faces,),) = models.find([image])
     boxes = [face.detection for face in faces]
     assert all(isinstance(box, Detection) and 0 <= box.box[0] < image.shape[1] for box in boxes)

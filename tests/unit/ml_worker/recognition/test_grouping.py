@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from uuid import UUID, uuid4
 
-import cv2
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.models import RUNTIME
+from support.pictures import read_picture
 
 from gallery.ml_worker.packs import FacePack, Shelf, read_packs
 from gallery.ml_worker.people.evidence import explain
@@ -45,7 +46,7 @@ def members(faces: Sequence[GroupingFace]) -> set[frozenset[str]]:
 
 @settings(deadline=None)
 @given(faces=libraries(), seed=st.randoms(use_true_random=False))
-def test_the_order_of_arrival_changes_no_group(faces: list[GroupingFace], seed) -> None:  # noqa: ANN001 - hypothesis' Random
+def test_the_order_of_arrival_changes_no_group(faces: list[GroupingFace], seed: Random) -> None:
     shuffled = list(faces)
     seed.shuffle(shuffled)
     assert members(shuffled) == members(faces)
@@ -137,13 +138,9 @@ def threshold_of(pack: str) -> float:
     return spec.thresholds.together
 
 
-def read(path: Path) -> np.ndarray:
-    return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-
-
 def portraits_and_groups(shared: Path) -> list[tuple[str, np.ndarray]]:
     album = shared / "photos/albums/bbt"
-    return [(f"{path.parent.name}/{path.name}", read(path)) for path in sorted(album.rglob("*.[jp][pn]g"))]
+    return [(f"{path.parent.name}/{path.name}", read_picture(path)) for path in sorted(album.rglob("*.[jp][pn]g"))]
 
 
 def pair_score(groups: Sequence[Sequence[str]], total: int) -> tuple[float, float]:
@@ -179,7 +176,7 @@ def test_the_offline_pack_is_never_wrong_on_portraits_and_finds_most(shared: Pat
 def test_crops_and_re_exposures_of_six_faces_are_six_people() -> None:
     import insightface
 
-    image = read(Path(insightface.__file__).parent / "data/images/t1.jpg")
+    image = read_picture(Path(insightface.__file__).parent / "data/images/t1.jpg")
     spec = PACKS["dlib"]
     assert isinstance(spec, FacePack)
     ((*found,),) = load_faces(spec, Shelf([]), RUNTIME).find([image])

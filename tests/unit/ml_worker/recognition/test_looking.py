@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import cv2
 import insightface
 import numpy as np
 import pytest
 import skimage.data
 from support.models import RUNTIME
+from support.pictures import read_picture
 
 from gallery.ml_worker.looking import Looking
 from gallery.ml_worker.packs import FacePack, Shelf, TagPack, read_packs
@@ -21,12 +23,10 @@ def looking(models: Path | None, faces: str, tags: str | None) -> Looker:
 
 
 def test_boxes_are_shares_of_the_picture_whatever_its_size(shared: Path) -> None:
-    import cv2
-
     looker = looking(shared / "models", "scrfd-edgeface", "mobilenet-v2")
     path = Path(insightface.__file__).parent / "data/images/t1.jpg"
-    large = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-    small = cv2.resize(large, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    large = read_picture(path)
+    small = np.asarray(cv2.resize(large, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA), np.uint8)
     one, other, cat = looker.look([large, small, skimage.data.chelsea()])
     assert len(one.faces) == len(other.faces) == 6
     for face in one.faces:

@@ -1,11 +1,11 @@
 import shutil
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import skimage.data
 from support.models import RUNTIME
+from support.pictures import read_picture
 
 from gallery.ml_worker.packs import (
     BadPackError,
@@ -98,7 +98,7 @@ def test_things_that_imagenet_knows_are_among_the_tags(shared: Path) -> None:
     assert isinstance(pack, TagPack)
     tagger = load_tags(pack, Shelf([shared / "models"]), RUNTIME)
     files = [file for file in sorted((shared / "photos/objects").iterdir()) if kind_of(file) in NAMED]
-    shown = tagger.tag([cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB) for file in files])
+    shown = tagger.tag([read_picture(file) for file in files])
     right = [
         bool({tag.label for tag in one.tags} & NAMED[kind_of(file)]) for file, one in zip(files, shown, strict=True)
     ]

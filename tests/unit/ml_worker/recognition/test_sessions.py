@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cv2
 import insightface
 import numpy as np
 import pytest
 from support.models import RUNTIME
+from support.pictures import read_picture
 
 from gallery.ml_worker.errors import RuntimeUnavailableError
 from gallery.ml_worker.packs import FacePack, Shelf, TagPack, read_packs
@@ -29,8 +29,7 @@ def openvino() -> Runtime:
 def pictures(shared: Path) -> list[np.ndarray]:
     folders = ("albums/bbt", "facecount")
     paths = [path for folder in folders for path in sorted((shared / "photos" / folder).rglob("*.[jp][pn]g"))]
-    found = [cv2.imread(str(path)) for path in [T1, *paths]]
-    return [cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) for picture in found if picture is not None]
+    return [read_picture(path) for path in [T1, *paths]]
 
 
 def overlap(one: FoundFace, other: FoundFace) -> float:
