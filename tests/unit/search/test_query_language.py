@@ -140,8 +140,8 @@ def test_reads(text: str, query: q.Query) -> None:
         ("is:blurry", 0, "another field, as is: is not available yet"),
         ("x" * 1001, 1000, "at most 1000 characters"),
         ("a " * 101, 200, "at most 100 words"),
-        ("(" * 60, 40, "at most 40 brackets"),
-        ("-" * 60 + "a", 40, "at most 40 brackets"),
+        ("(" * 60, 10, "at most 10 brackets"),
+        ("-" * 60 + "a", 10, "at most 10 brackets"),
     ],
 )
 def test_says_where_the_mistake_is_and_what_was_expected(text: str, position: int, expected: str) -> None:

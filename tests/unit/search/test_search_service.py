@@ -2,140 +2,36 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
+import pytest
 import pytest_asyncio
-from httpx import AsyncClient
-from support.search_owners import FakeOwners
+from support.search_bench import ANNA, BEN, LEASE, LIBRARY, Bench, Client, asking, fill, running_bench
+from support.search_indexes import ENGINES, opened
 
-from gallery.adapters.postgres_search_index import PostgresSearchIndex
-from gallery.events.v1.search_pb2 import PhotoIndexed
 from gallery.ports.search_index import Everything
-from gallery.runtime import partitions
-from gallery.runtime.asgi_transport import AsgiTransport
-from gallery.runtime.database import Database
-from gallery.runtime.http import create_app
-from gallery.runtime.migrations import migrate
 from gallery.search.analyser import Analyser
 from gallery.search.documents import Composer
 from gallery.search.domain import Claim
-from gallery.search.http import router
 from gallery.search.indexing import Indexing
 from gallery.search.owners import HttpOwners
-from gallery.search.searching import Search
-from gallery.search.store import Store
-
-LIBRARY = UUID(int=0xA)
-ANNA, BEN = UUID(int=0xB), UUID(int=0xC)
-LEASE = timedelta(seconds=20)
+from gallery.search.parser import DEEPEST
 
 
-@dataclass
-class Bench:
-    """The service, what it stands on, and what it asks."""
-
-    database: Database
-    index: PostgresSearchIndex
-    owners: FakeOwners = field(default_factory=FakeOwners)
-
-    @property
-    def store(self) -> Store:
-        return Store(self.database)
-
-    def indexing(self) -> Indexing:
-        owners = HttpOwners(metadata=self.owners.metadata(), ml_worker=self.owners.ml_worker())
-        composer = Composer(Analyser("english"))
-        return Indexing(pending=self.store, owners=owners, index=self.index, composer=composer)
-
-    async def note(self, *photos: UUID, revision: int = 1) -> None:
-        async with self.database.transaction() as tx:
-            for photo in photos:
-                await self.store.note_changed(tx, library_id=LIBRARY, photo_id=photo, revision=revision)
-
-    async def indexed(self) -> list[tuple[UUID, int]]:
-        """What PhotoIndexed has said so far, in the order of writing."""
-        facts = []
-        async with self.database.read() as connection:
-            rows = await (await connection.execute("SELECT data FROM outbox ORDER BY epoch, xid, seq")).fetchall()
-        for row in rows:
-            fact = PhotoIndexed.FromString(row["data"])
-            facts.append((UUID(fact.photo_id), fact.catalogue_revision))
-        return facts
-
-    async def changed(self, *photos: UUID) -> None:
-        """Index these photos as they are."""
-        await self.note(*photos)
-        while await self.indexing().step():
-            pass
-
-    async def name(self, person: UUID, name: str | None, *, revision: int = 1) -> None:
-        async with self.database.transaction() as tx:
-            await self.store.put_person(tx, library_id=LIBRARY, person_id=person, revision=revision, name=name)
-
-
-@pytest_asyncio.fixture
-async def bench(database_url: str) -> AsyncIterator[Bench]:
-    await migrate(database_url, schema="search", packages=["gallery.search"])
+@pytest_asyncio.fixture(params=ENGINES)
+async def bench(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Bench]:
     async with (
-        Database.open(database_url, schema="search") as database,
-        PostgresSearchIndex.open(database_url) as index,
+        opened(request.param, request, database_url=database_url) as index,
+        running_bench(database_url, index) as made,
     ):
-        await partitions.renew(database)
-        yield Bench(database, index)
-
-
-@dataclass
-class Client:
-    """Asks the service."""
-
-    http: AsyncClient
-
-    async def get(self, query: str, **params: Any) -> dict[str, Any]:
-        path = f"/internal/v1/libraries/{LIBRARY}/search"
-        response = await self.http.get(path, params={"q": query, **params})
-        answer: dict[str, Any] = response.json() | {"http": response.status_code}
-        return answer
-
-    async def ids(self, query: str) -> list[int]:
-        answer = await self.get(query)
-        assert answer["http"] == 200, answer
-        return [UUID(photo["id"]).int for photo in answer["photos"]]
+        yield made
 
 
 @pytest_asyncio.fixture
 async def client(bench: Bench) -> AsyncIterator[Client]:
-    search = Search(index=bench.index, photos=bench.store, analyser=Analyser("english"))
-    app = create_app(title="search", routers=[router(search=search, store=bench.store)])
-    async with AsyncClient(transport=AsgiTransport(app), base_url="http://search") as http:
-        yield Client(http)
-
-
-def face(person: UUID | None) -> dict[str, Any]:
-    return {"person_id": str(person) if person else None, "state": "assigned" if person else "unassigned"}
-
-
-async def fill(bench: Bench) -> None:
-    """Four photos, newest last, of two named people."""
-    own = bench.owners
-    lisbon = {"latitude": 38.71, "longitude": -9.14, "altitude": None}
-    own.add(UUID(int=1), file="trip/beach_dog.jpg", taken_at="2023-07-01T10:00:00", faces=[face(ANNA)])
-    own.add(
-        UUID(int=2),
-        file="IMG_1.jpg",
-        taken_at="2024-05-01T10:00:00",
-        faces=[face(ANNA), face(BEN)],
-        gps=lisbon,
-        place={"city": "Lisbon", "country": "Portugal"},
-    )
-    own.add(UUID(int=3), file="IMG_2.jpg", taken_at="2024-05-09T23:30:00", camera="Google Pixel 8")
-    own.add(UUID(int=4), file="IMG_2_1.jpg", taken_at="2024-05-10T00:00:00", faces=[face(None)] * 3)
-    own.tags = {UUID(int=3): [("golden retriever", 0.7), ("beach", 0.2)], UUID(int=4): [("Egyptian cat", 0.9)]}
-    await bench.name(ANNA, "Anna Berg")
-    await bench.name(BEN, "Ben Berg")
-    await bench.changed(*own.photos)
+    async with asking(bench) as client:
+        yield client
 
 
 async def test_the_language_over_real_documents(bench: Bench, client: Client) -> None:
@@ -224,6 +120,19 @@ async def test_score_facets_and_total(bench: Bench, client: Client) -> None:
     assert {photo["score"] for photo in everything["photos"]} == {1.0}
 
 
+@pytest.mark.parametrize("leaf", ["tag:beach>0.1", "beach", "img1"])
+async def test_the_deepest_query_that_can_be_read_is_answered(bench: Bench, client: Client, leaf: str) -> None:
+    await fill(bench)
+    query = leaf
+    for _ in range(DEEPEST):
+        query = f"(file:nothing OR type:photo {query})"
+    first = await client.get(f"type:video OR type:photo {query} OR type:photo", limit=1)
+    assert (first["http"], first["total"]) == (200, 4)
+    second = await client.get(f"type:video OR type:photo {query} OR type:photo", limit=3, cursor=first["next"])
+    assert [UUID(photo["id"]).int for photo in second["photos"]] == [3, 2, 1]
+    assert await client.ids(query) == await client.ids(leaf)
+
+
 async def test_a_mistake_in_a_query_has_its_position(client: Client) -> None:
     answer = await client.get("dog date:never")
     assert (answer["http"], answer["code"], answer["position"]) == (422, "bad_query", 9)
@@ -264,7 +173,7 @@ async def test_a_foreign_cursor_is_refused(bench: Bench, client: Client) -> None
 async def test_a_rebuild_gives_the_same_answers(bench: Bench, client: Client) -> None:
     await fill(bench)
     before = {query: await client.ids(query) for query in ("", "beach", "person:anna", "faces:>2")}
-    await bench.index.delete(LIBRARY, list(bench.owners.photos))
+    await bench.index.delete(LIBRARY, list(bench.owners.photos), revision=1)
     assert await client.ids("") == []
     answer = await client.http.post(f"/internal/v1/libraries/{LIBRARY}/rebuild")
     assert (answer.status_code, answer.json()) == (202, {"pending": 4})
@@ -326,6 +235,41 @@ async def test_one_that_lost_its_taking_writes_nothing(bench: Bench) -> None:
     assert await bench.indexed() == [(photo, 1)]
     assert await bench.index.known(LIBRARY, ["file:newer", "file:older"]) == {"file:newer"}
     assert "file:newer" in (await bench.store.live(LIBRARY, [photo]))[photo].terms
+
+
+async def test_a_loop_that_hung_does_not_bring_back_a_deleted_photo(bench: Bench) -> None:
+    photo = UUID(int=1)
+    bench.owners.add(photo)
+    await bench.note(photo)
+    bench.owners.hold = answered = asyncio.Event()
+    hung = asyncio.create_task(bench.indexing().step())
+    await bench.owners.asked.wait()
+    async with bench.database.transaction() as tx:
+        await tx.execute("UPDATE pending SET not_before = now()")
+    bench.owners.hold = None
+    del bench.owners.photos[photo]
+    assert await bench.indexing().step()
+    answered.set()
+    await hung
+    assert await bench.index.count(LIBRARY, Everything()) == 0
+    assert await bench.index.known(LIBRARY, ["type:photo"]) == set()
+
+
+async def test_a_rebuild_takes_photos_again_that_are_being_indexed(bench: Bench) -> None:
+    """What is on its way to an index when that is made anew must not count as done."""
+    new, old = UUID(int=1), UUID(int=2)
+    bench.owners.add(old)
+    await bench.changed(old)
+    bench.owners.add(new)
+    await bench.note(new, old, revision=2)
+    claim = await bench.store.claim(limit=9, lease=LEASE)
+    assert claim
+    await bench.store.mark_all(LIBRARY)
+    await bench.store.settle(claim, [], [new, old])
+    assert await bench.store.pending(LIBRARY) == 2
+    again = await bench.store.claim(limit=9, lease=LEASE)
+    assert again
+    assert set(again.revisions) == {new, old}
 
 
 async def test_nothing_is_lost_while_an_owner_is_away(bench: Bench) -> None:

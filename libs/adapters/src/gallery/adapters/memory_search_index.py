@@ -29,20 +29,17 @@ class MemorySearchIndex:
     """A dictionary, walked whole for each question."""
 
     def __init__(self) -> None:
-        self._documents: dict[tuple[UUID, UUID], Document] = {}
+        self._newest: dict[tuple[UUID, UUID], tuple[int, Document | None]] = {}
 
     async def put(self, documents: Sequence[Document]) -> None:
         """Keep these, each unless a newer revision is there."""
         for document in documents:
-            key = (document.library_id, document.photo_id)
-            kept = self._documents.get(key)
-            if kept is None or kept.revision <= document.revision:
-                self._documents[key] = document
+            self._keep((document.library_id, document.photo_id), document.revision, document)
 
-    async def delete(self, library_id: UUID, photo_ids: Sequence[UUID]) -> None:
-        """Forget these photos."""
+    async def delete(self, library_id: UUID, photo_ids: Sequence[UUID], *, revision: int) -> None:
+        """Forget these photos, each unless a newer revision is there."""
         for photo_id in photo_ids:
-            self._documents.pop((library_id, photo_id), None)
+            self._keep((library_id, photo_id), revision, None)
 
     async def find(self, library_id: UUID, condition: Condition, *, after: Place | None, limit: int) -> Page:
         """One page, newest first."""
@@ -70,8 +67,12 @@ class MemorySearchIndex:
         words = ((term, term.partition(":")[2]) for term in self._terms(library_id))
         return frozenset(term for term, word in words if word.isalpha() and shortest <= len(word) <= longest)
 
+    def _keep(self, key: tuple[UUID, UUID], revision: int, document: Document | None) -> None:
+        if key not in self._newest or self._newest[key][0] <= revision:
+            self._newest[key] = (revision, document)
+
     def _of(self, library_id: UUID) -> list[Document]:
-        return [document for document in self._documents.values() if document.library_id == library_id]
+        return [document for _, document in self._newest.values() if document and document.library_id == library_id]
 
     def _terms(self, library_id: UUID) -> frozenset[str]:
         return frozenset().union(*(document.terms for document in self._of(library_id)))

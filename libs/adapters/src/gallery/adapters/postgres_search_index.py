@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 from uuid import UUID
@@ -39,14 +39,15 @@ _KILOMETRES_PER_DEGREE = _EARTH_RADIUS * math.pi / 180
 
 _PUT = SQL("""
     INSERT INTO documents AS kept (library_id, photo_id, revision, taken_at, uploaded_at, terms, tag_scores,
-                                   person_ids, faces, unresolved_faces, latitude, longitude)
+                                   person_ids, faces, unresolved_faces, latitude, longitude, live)
     VALUES (%(library_id)s, %(photo_id)s, %(revision)s, %(taken_at)s, %(uploaded_at)s, %(terms)s, %(tag_scores)s,
-            %(person_ids)s, %(faces)s, %(unresolved_faces)s, %(latitude)s, %(longitude)s)
+            %(person_ids)s, %(faces)s, %(unresolved_faces)s, %(latitude)s, %(longitude)s,
+            %(live)s)
     ON CONFLICT (library_id, photo_id) DO UPDATE SET
         revision = excluded.revision, taken_at = excluded.taken_at, uploaded_at = excluded.uploaded_at,
         terms = excluded.terms, tag_scores = excluded.tag_scores, person_ids = excluded.person_ids,
         faces = excluded.faces, unresolved_faces = excluded.unresolved_faces,
-        latitude = excluded.latitude, longitude = excluded.longitude
+        latitude = excluded.latitude, longitude = excluded.longitude, live = excluded.live
     WHERE kept.revision <= excluded.revision
 """)
 
@@ -94,11 +95,11 @@ class PostgresSearchIndex:
             await tx.executemany(_PUT, [_row(document) for document in ordered])
             await tx.execute(_LEARN, [list(column) for column in zip(*words, strict=True)] if words else [[], [], []])
 
-    async def delete(self, library_id: UUID, photo_ids: Sequence[UUID]) -> None:
-        """Forget these photos."""
-        statement = "DELETE FROM documents WHERE library_id = %s AND photo_id = ANY(%s)"
+    async def delete(self, library_id: UUID, photo_ids: Sequence[UUID], *, revision: int) -> None:
+        """Forget these photos, each unless a newer revision is there."""
+        graves = [_grave(library_id, photo_id, revision) for photo_id in sorted(set(photo_ids))]
         async with self._database.transaction() as tx:
-            await tx.execute(statement, [library_id, list(photo_ids)])
+            await tx.executemany(_PUT, graves)
 
     async def find(self, library_id: UUID, condition: Condition, *, after: Place | None, limit: int) -> Page:
         """One page, newest first."""
@@ -106,7 +107,7 @@ class PostgresSearchIndex:
         if after is not None:
             behind = SQL("(taken_at, photo_id) < ({}, {})").format(*_literals(after.taken_at, after.photo_id))
         statement = SQL(
-            "SELECT taken_at, photo_id FROM documents WHERE library_id = {} AND {} AND {}"
+            "SELECT taken_at, photo_id FROM documents WHERE library_id = {} AND live AND {} AND {}"
             " ORDER BY taken_at DESC, photo_id DESC LIMIT {}"
         ).format(library_id, behind, where(condition), limit + 1)
         rows = await self._rows(statement)
@@ -114,7 +115,7 @@ class PostgresSearchIndex:
 
     async def count(self, library_id: UUID, condition: Condition) -> int:
         """How many documents match."""
-        statement = SQL("SELECT count(*) AS found FROM documents WHERE library_id = {} AND {}")
+        statement = SQL("SELECT count(*) AS found FROM documents WHERE library_id = {} AND live AND {}")
         return int((await self._rows(statement.format(library_id, where(condition))))[0]["found"])
 
     async def known(self, library_id: UUID, terms: Collection[str]) -> frozenset[str]:
@@ -150,7 +151,15 @@ def _row(document: Document) -> Mapping[str, Any]:
         "unresolved_faces": document.unresolved_faces,
         "latitude": latitude,
         "longitude": longitude,
+        "live": True,
     }
+
+
+def _grave(library_id: UUID, photo_id: UUID, revision: int) -> Mapping[str, Any]:
+    """What is left of a forgotten photo: a row in its place, empty, with the revision that others must beat."""
+    never = datetime.min  # noqa: DTZ901 - the camera's clock has no zone
+    empty = Document(photo_id, library_id, revision, never, never.replace(tzinfo=UTC), frozenset())
+    return {**_row(empty), "live": False}
 
 
 def where(condition: Condition) -> Composable:  # noqa: PLR0911 - one answer per kind of condition
@@ -204,13 +213,14 @@ def _scored(condition: HasTerm) -> Composable:
 def _near(condition: Near) -> Composable:
     """A box of degrees for the index, then the haversine formula (Sinnott 1984) for what is in the box.
 
-    Where there is no position the first part is false, and false it stays whatever the others are.
+    Where there is no position the first part is false, and false it stays whatever the others are. Rounded, for the
+    database refuses to compute with numbers whose square is too small for it.
     """
     distance = SQL(
         "2 * {radius} * asin(sqrt(least(1, power(sin(radians(latitude - {latitude}) / 2), 2)"
         " + cos(radians(latitude)) * cos(radians({latitude}))"
         " * power(sin(radians(longitude - {longitude}) / 2), 2))))"
-    ).format(radius=_EARTH_RADIUS, latitude=condition.latitude, longitude=condition.longitude)
+    ).format(radius=_EARTH_RADIUS, latitude=round(condition.latitude, 12), longitude=round(condition.longitude, 12))
     return SQL("(latitude IS NOT NULL AND {} AND {} <= {})").format(_box(condition), distance, condition.kilometres)
 
 

@@ -15,6 +15,8 @@ CREATE TABLE IF NOT EXISTS documents (
     longitude double precision,
     PRIMARY KEY (library_id, photo_id)
 );
+-- A forgotten photo leaves its row behind, empty, so that an older document does not bring it back.
+ALTER TABLE documents ADD COLUMN IF NOT EXISTS live boolean NOT NULL DEFAULT true;
 CREATE INDEX IF NOT EXISTS documents_timeline ON documents (library_id, taken_at DESC, photo_id DESC);
 -- fastupdate keeps new rows in an unsorted list that every search walks; writes come in batches, so we do without.
 CREATE INDEX IF NOT EXISTS documents_terms ON documents USING gin (terms) WITH (fastupdate = off);

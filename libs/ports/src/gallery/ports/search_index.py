@@ -116,6 +116,9 @@ class Not:
     part: "Condition"
 
 
+DEEPEST = 25
+"""Levels of All, AnyOf and Not within one another that every index answers; a deeper condition may be refused."""
+
 Condition = HasTerm | HasPerson | TakenBetween | UploadedBetween | FaceCount | Near | Everything | All | AnyOf | Not
 
 
@@ -142,8 +145,12 @@ class SearchIndex(Protocol):
         """Keep these, each unless a newer revision is there; one of the same revision replaces."""
         ...
 
-    async def delete(self, library_id: UUID, photo_ids: Sequence[UUID]) -> None:
-        """Forget these photos; unknown ids are fine."""
+    async def delete(self, library_id: UUID, photo_ids: Sequence[UUID], *, revision: int) -> None:
+        """Forget these photos, each unless a newer revision is there; unknown ids are fine.
+
+        That a photo was forgotten, and at which revision, is remembered like a document: an older one that is still on
+        its way, from a loop that hung, must not bring the photo back.
+        """
         ...
 
     async def find(self, library_id: UUID, condition: Condition, *, after: Place | None, limit: int) -> Page:

@@ -103,7 +103,7 @@ class Indexing:
         batch = self._compose(claim, photos, analyses)
         await self._index.put([each.document for each in batch.composed])
         if batch.gone:
-            await self._index.delete(claim.library_id, batch.gone)
+            await self._index.delete(claim.library_id, batch.gone, revision=claim.number)
         await self._pending.settle(claim, batch.composed, batch.gone)
         if batch.unready:
             await self._pending.give_back(claim, batch.unready, pause=_pause(claim.attempts))

@@ -5,8 +5,8 @@ from gallery.search.fields import read_leaf
 from gallery.search.query import Everything, Not, Query, both, either
 from gallery.search.tokens import Mark, Token, tokenize
 
-DEEPEST = 40
-"""Brackets and minus signs within one another."""
+DEEPEST = 10
+"""Brackets and minus signs within one another. Each is at most two levels of a condition, and indexes have a limit."""
 
 MOST_TERMS = 100
 """Conditions in one query."""

@@ -61,6 +61,15 @@ UPDATE pending SET claim = NULL, attempts = 0, not_before = now() FROM settled
 WHERE pending.library_id = %(library_id)s AND pending.photo_id = settled.photo_id
   AND pending.claim = %(claim)s AND pending.revision > settled.revision
 
+-- name: release
+-- What is being worked on is taken again, and that work is lost: it may be on its way to an index that is no more.
+WITH taken AS (
+    SELECT photo_id FROM pending
+    WHERE library_id = %(library_id)s AND claim IS NOT NULL ORDER BY photo_id FOR UPDATE
+)
+UPDATE pending SET claim = NULL, not_before = now() FROM taken
+WHERE pending.library_id = %(library_id)s AND pending.photo_id = taken.photo_id
+
 -- name: rebuild
 -- A slice of the library's photos, by id; returns where the next slice begins.
 WITH slice AS (

@@ -79,7 +79,9 @@ class Store:
             await tx.execute(queries.done, done)
 
     async def mark_all(self, library_id: UUID) -> None:
-        """Have every photo of the library indexed again."""
+        """Have every photo of the library indexed again, those that are being indexed at this moment, too."""
+        async with self._database.transaction() as tx:
+            await tx.execute(queries.release, {"library_id": library_id})
         after: UUID | None = UUID(int=0)
         while after is not None:
             async with self._database.transaction() as tx:
