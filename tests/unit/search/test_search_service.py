@@ -277,14 +277,35 @@ async def test_nothing_is_lost_while_an_owner_is_away(bench: Bench) -> None:
     bench.owners.add(photo)
     bench.owners.down = True
     await bench.note(photo)
-    assert await bench.indexing().step()
+    assert not await bench.indexing().step(), "no use to go on at once"
     assert await bench.store.pending(LIBRARY) == 1
+    asked = bench.owners.requests
     assert not await bench.indexing().step(), "not before the pause is over"
+    assert bench.owners.requests == asked
     bench.owners.down = False
     async with bench.database.transaction() as tx:
         await tx.execute("UPDATE pending SET not_before = now()")
     assert await bench.indexing().step()
     assert await bench.indexed() == [(photo, 1)]
+
+
+async def test_an_index_that_is_away_blames_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = [UUID(int=number) for number in range(1, 6)]
+    for photo in photos:
+        bench.owners.add(photo)
+    await bench.note(*photos)
+
+    async def away(*_: object) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as outage:
+        outage.setattr(bench.index, "put", away)
+        for _ in range(5):
+            assert not await bench.indexing().step()
+            async with bench.database.transaction() as tx:
+                await tx.execute("UPDATE pending SET not_before = now()")
+    assert await bench.indexing().step()
+    assert sorted(await bench.indexed()) == [(photo, 1) for photo in photos], "in one taking"
 
 
 async def test_a_photo_that_spoils_its_batch_ends_up_alone(bench: Bench) -> None:

@@ -25,5 +25,9 @@ class BadCursorError(SearchError):
     """The caller's: the cursor is not one of ours, or belongs to another query. Begin with the first page."""
 
 
+class IndexUnavailableError(TransientError):
+    """The search index does not answer, whatever is to be indexed: later."""
+
+
 class OwnerUnavailableError(TransientError):
     """A service that owns what we show did not answer, or not sensibly: later."""

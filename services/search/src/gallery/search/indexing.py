@@ -1,7 +1,8 @@
 """Keeping the index as new as the catalogue: take what changed, ask its owners, compose, write, say so."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -9,8 +10,10 @@ from uuid import UUID
 
 from gallery.ports.search_index import SearchIndex
 from gallery.runtime.logs import get_logger
+from gallery.runtime.retry import is_transient
 from gallery.search.documents import Composer
 from gallery.search.domain import Claim, Composed
+from gallery.search.errors import IndexUnavailableError
 from gallery.search.facts import AnalysisFacts, PhotoFacts
 from gallery.search.ports import Owners
 
@@ -40,8 +43,10 @@ class Pending(Protocol):
         """Write the documents of what is still ours, and the facts that they can be found, in one transaction."""
         ...
 
-    async def give_back(self, claim: Claim, photo_ids: Sequence[UUID], *, pause: timedelta) -> None:
-        """Have these taken again, after a pause."""
+    async def give_back(
+        self, claim: Claim, photo_ids: Sequence[UUID], *, pause: timedelta, blameless: bool = False
+    ) -> None:
+        """Have these taken again, after a pause; without blame this was no attempt."""
         ...
 
 
@@ -83,7 +88,7 @@ class Indexing:
             await asyncio.sleep(FILLING.total_seconds())
 
     async def step(self) -> bool:
-        """Index one taking; False when nothing was due."""
+        """Index one taking; False when nothing was due, or when others would fail as well."""
         claim = await self._pending.claim(limit=BATCH, lease=LEASE)
         if claim is None:
             return False
@@ -92,7 +97,13 @@ class Indexing:
                 await self._index_all(claim)
         except Exception as error:  # noqa: BLE001 - whatever it was, these photos come again
             log.warning("photos were not indexed, trying later", photos=len(claim.revisions), error=repr(error))
-            await self._pending.give_back(claim, list(claim.revisions), pause=_pause(claim.attempts))
+            await self._pending.give_back(
+                claim,
+                list(claim.revisions),
+                pause=_pause(claim.attempts),
+                blameless=isinstance(error, IndexUnavailableError),
+            )
+            return not is_transient(error)
         return True
 
     async def _index_all(self, claim: Claim) -> None:
@@ -101,9 +112,10 @@ class Indexing:
         # After the photos: an analysis that is newer than its photo is right, an older one would stay.
         analyses = await self._owners.analyses(claim.library_id, ids)
         batch = self._compose(claim, photos, analyses)
-        await self._index.put([each.document for each in batch.composed])
-        if batch.gone:
-            await self._index.delete(claim.library_id, batch.gone, revision=claim.number)
+        with _index_expected():
+            await self._index.put([each.document for each in batch.composed])
+            if batch.gone:
+                await self._index.delete(claim.library_id, batch.gone, revision=claim.number)
         await self._pending.settle(claim, batch.composed, batch.gone)
         if batch.unready:
             await self._pending.give_back(claim, batch.unready, pause=_pause(claim.attempts))
@@ -124,6 +136,17 @@ class Indexing:
                     self._composer.compose(photo, analysis, library_id=claim.library_id, revision=claim.number)
                 )
         return batch
+
+
+@contextmanager
+def _index_expected() -> Iterator[None]:
+    """Tell an index that is away from photos that cannot be indexed."""
+    try:
+        yield
+    except Exception as error:
+        if is_transient(error):
+            raise IndexUnavailableError(f"the search index does not answer: {type(error).__name__}") from error
+        raise
 
 
 def _pause(attempts: int) -> timedelta:

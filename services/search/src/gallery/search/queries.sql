@@ -25,7 +25,7 @@ WHERE (pending.library_id, pending.photo_id) = (chosen.library_id, chosen.photo_
 RETURNING pending.library_id, pending.photo_id, pending.revision, pending.attempts, pending.claim
 
 -- name: give_back
-UPDATE pending SET claim = NULL, not_before = now() + %(pause)s
+UPDATE pending SET claim = NULL, not_before = now() + %(pause)s, attempts = attempts - %(blameless)s::integer
 WHERE library_id = %(library_id)s AND photo_id = ANY(%(photo_ids)s) AND claim = %(claim)s
 
 -- name: still_ours

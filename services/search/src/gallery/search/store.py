@@ -57,10 +57,13 @@ class Store:
             attempts=max(row["attempts"] for row in rows),
         )
 
-    async def give_back(self, claim: Claim, photo_ids: Sequence[UUID], *, pause: timedelta) -> None:
-        """Have these taken again, after a pause."""
+    async def give_back(
+        self, claim: Claim, photo_ids: Sequence[UUID], *, pause: timedelta, blameless: bool = False
+    ) -> None:
+        """Have these taken again, after a pause; without blame this was no attempt."""
+        given = {**_of(claim, photo_ids), "pause": pause, "blameless": blameless}
         async with self._database.transaction() as tx:
-            await tx.execute(queries.give_back, {**_of(claim, photo_ids), "pause": pause})
+            await tx.execute(queries.give_back, given)
 
     async def settle(self, claim: Claim, composed: Sequence[Composed], gone: Sequence[UUID]) -> None:
         """Write documents, facts and what is done in one transaction; photos that another has taken are left to it."""
