@@ -7,7 +7,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-pytest_plugins = ["support.postgres", "support.engines.kafka", "support.engines.versitygw"]
+pytest_plugins = [
+    "support.postgres",
+    "support.engines.elasticsearch",
+    "support.engines.kafka",
+    "support.engines.versitygw",
+]
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 

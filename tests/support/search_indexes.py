@@ -6,11 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import strategies as st
+from support.engines.elasticsearch import Elasticsearch
 
+from gallery.adapters.elastic_client import ElasticSettings
+from gallery.adapters.elastic_search_index import ElasticSearchIndex
 from gallery.adapters.memory_search_index import MemorySearchIndex
 from gallery.adapters.postgres_search_index import PostgresSearchIndex
 from gallery.ports.search_index import (
@@ -34,18 +37,38 @@ PEOPLE = [UUID(int=number) for number in range(1, 5)]
 DAY = datetime(2024, 5, 1, 12)  # noqa: DTZ001 - the camera's clock has no zone
 CAME_IN = datetime(2025, 1, 1, tzinfo=UTC)
 
-ENGINES = ["postgres"]
+ENGINES = ["postgres", pytest.param("elasticsearch", marks=pytest.mark.engine)]
 """What keeps documents for good, as parameters of a fixture."""
 
 
 @asynccontextmanager
-async def opened(kind: str, _: pytest.FixtureRequest, *, database_url: str) -> AsyncIterator[SearchIndex]:
+async def opened(kind: str, request: pytest.FixtureRequest, *, database_url: str) -> AsyncIterator[SearchIndex]:
     """An index of this kind; that of Postgres is as old as its database."""
     if kind == "memory":
         yield MemorySearchIndex()
-    else:
+    elif kind == "postgres":
         async with PostgresSearchIndex.open(database_url) as index:
             yield index
+    else:
+        async with elastic_index(request) as elastic:
+            yield elastic
+
+
+@asynccontextmanager
+async def elastic_index(request: pytest.FixtureRequest) -> AsyncIterator[ElasticSearchIndex]:
+    """An index of its own in the engine of this run, which is started when somebody asks first."""
+    engine: Elasticsearch = request.getfixturevalue("elasticsearch")
+    async with ElasticSearchIndex.open(elastic_settings(engine)) as index:
+        yield index
+        versions = await index._versions.written()
+        await index._client.indices.delete(index=[version.name for version in versions])
+
+
+def elastic_settings(engine: Elasticsearch) -> ElasticSettings:
+    """Settings with a name that no other index has."""
+    return ElasticSettings(
+        elasticsearch_url=engine.url, elasticsearch_index=f"photos_{uuid4().hex}", elasticsearch_replicas=0
+    )
 
 
 def document(library: UUID, number: int = 1, **changes: object) -> Document:
@@ -93,10 +116,10 @@ CONDITIONS: st.SearchStrategy[Condition] = st.recursive(
 
 def random_documents(library: UUID, *, count: int, seed: int) -> list[Document]:
     chance = random.Random(seed)
-    return [_random_document(chance, library, number) for number in range(1, count + 1)]
+    return [random_document(chance, library, number) for number in range(1, count + 1)]
 
 
-def _random_document(chance: random.Random, library: UUID, number: int) -> Document:
+def random_document(chance: random.Random, library: UUID, number: int) -> Document:
     terms = frozenset(chance.sample(TERMS, chance.randint(0, 4)))
     located = chance.random() < 0.6
     return Document(
