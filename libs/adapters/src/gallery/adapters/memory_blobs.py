@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 from gallery.adapters.blob_keys import checked_key
 from gallery.ports.blobs import BlobMismatchError, BlobNotFoundError, StoredBlob
@@ -46,6 +47,10 @@ class MemoryBlobs:
         for key in tuple(self._objects):
             if key.startswith(prefix):
                 yield key
+
+    async def sweep(self, *, older_than: timedelta) -> int:  # noqa: ARG002
+        """There is nothing to do: what is not whole was never kept."""
+        return 0
 
     def _content(self, key: str) -> bytes:
         try:

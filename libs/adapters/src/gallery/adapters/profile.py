@@ -5,14 +5,16 @@ and some take a second to load.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from enum import StrEnum
 from pathlib import Path
 
 import httpx
 from pydantic import Field, SecretStr
 
+from gallery.adapters.elastic_client import ElasticSettings
 from gallery.adapters.kafka_settings import KafkaSettings
+from gallery.adapters.s3_settings import S3Settings
 from gallery.events.topics import CATALOGUE, Topic
 from gallery.ports.blobs import Blobs
 from gallery.ports.bus import Bus
@@ -40,6 +42,7 @@ class BlobStore(StrEnum):
     """Where originals and renditions lie."""
 
     LOCAL = "local"
+    S3 = "s3"
 
 
 class Carrier(StrEnum):
@@ -53,6 +56,7 @@ class Index(StrEnum):
     """What search matches in."""
 
     POSTGRES = "postgres"
+    ELASTICSEARCH = "elasticsearch"
 
 
 class VectorStore(StrEnum):
@@ -186,17 +190,30 @@ class Profile:
     @asynccontextmanager
     async def blobs(self) -> AsyncIterator[Blobs]:
         """Open the store of originals and renditions."""
-        from gallery.adapters.local_blobs import LocalBlobs
+        if self.choices.blobs is BlobStore.S3:
+            from gallery.adapters.s3_blobs import S3Blobs
+            from gallery.adapters.s3_bucket import S3Bucket
 
-        yield LocalBlobs(self.folder / "blobs")
+            with closing(S3Bucket(self.settings(S3Settings))) as bucket:
+                yield S3Blobs(bucket)
+        else:
+            from gallery.adapters.local_blobs import LocalBlobs
+
+            yield LocalBlobs(self.folder / "blobs")
 
     @asynccontextmanager
     async def search_index(self) -> AsyncIterator[SearchIndex]:
         """Open the index that search projects its documents to."""
-        from gallery.adapters.postgres_search_index import PostgresSearchIndex
+        if self.choices.search_index is Index.ELASTICSEARCH:
+            from gallery.adapters.elastic_search_index import ElasticSearchIndex
 
-        async with PostgresSearchIndex.open(self.url) as index:
-            yield index
+            async with ElasticSearchIndex.open(self.settings(ElasticSettings)) as index:
+                yield index
+        else:
+            from gallery.adapters.postgres_search_index import PostgresSearchIndex
+
+            async with PostgresSearchIndex.open(self.url) as index:
+                yield index
 
     @asynccontextmanager
     async def vectors(self) -> AsyncIterator[Vectors]:
@@ -216,5 +233,12 @@ def _package(service: str) -> str:
     return f"gallery.{service}"
 
 
-KINDS: tuple[type[Settings], ...] = (ProfileSettings, ProcessSettings, NeighbourSettings, KafkaSettings)
+KINDS: tuple[type[Settings], ...] = (
+    ProfileSettings,
+    ProcessSettings,
+    NeighbourSettings,
+    KafkaSettings,
+    S3Settings,
+    ElasticSettings,
+)
 """Every class that reads the settings file of a process."""

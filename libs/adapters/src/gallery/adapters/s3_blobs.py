@@ -12,12 +12,13 @@ import functools
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from gallery.adapters.blob_keys import checked_key
 from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError, said_by_s3
 from gallery.adapters.s3_multipart import Multipart, multipart
-from gallery.adapters.s3_staging import STAGING, publish, recorded, staging_key
+from gallery.adapters.s3_staging import STAGING, publish, recorded, staging_key, sweep_unfinished
 from gallery.adapters.threads import to_its_end
 from gallery.ports.blobs import BlobError, BlobMismatchError, StoredBlob
 from gallery.runtime.retry import RetryPolicy, Verdict
@@ -33,7 +34,7 @@ _REOPENING = RetryPolicy(transient_attempts=5)
 class S3Blobs:
     """A store of immutable objects in a bucket that others may use at the same time.
 
-    What a dead process left half sent is no object; `gallery.adapters.s3_staging.sweep_unfinished` removes it. Some
+    What a dead process left half sent is no object; `sweep` removes it. Some
     stores cannot have a key that is an object and the folder of others at once.
 
     Args:
@@ -104,6 +105,10 @@ class S3Blobs:
             for found in page.get("Contents", ()):
                 if not found["Key"].startswith(STAGING):
                     yield found["Key"]
+
+    async def sweep(self, *, older_than: timedelta) -> int:
+        """Remove what was begun in parts, or staged, and never ended."""
+        return await sweep_unfinished(self._bucket, older_than=older_than)
 
     def _put_small(self, key: str, content: bytes, sha256: bytes | None) -> StoredBlob:
         """Put an object by one request, in a thread."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 
@@ -66,6 +67,10 @@ class Blobs(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove an object; one that is not there is fine."""
+        ...
+
+    async def sweep(self, *, older_than: timedelta) -> int:
+        """Remove what writers left half done that long ago, which nobody can read; returns how much there was."""
         ...
 
     def keys(self, prefix: str = "") -> AsyncIterator[str]:

@@ -20,6 +20,9 @@ from gallery.upload.uploads import Sweeper, Uploads
 SERVICE = "upload"
 log = get_logger(__name__)
 
+LONGEST_PUT = timedelta(days=1)
+"""What was begun before that will not be ended: no request lives so long, no signed address is valid so long."""
+
 
 @asynccontextmanager
 async def serving(*, settings: UploadSettings, database: Database, blobs: Blobs) -> AsyncIterator[FastAPI]:
@@ -32,17 +35,17 @@ async def serving(*, settings: UploadSettings, database: Database, blobs: Blobs)
     await sweeper.sweep()
     async with background(
         alive=intents.hold(),
-        sweep=_sweep(sweeper, every=settings.sweep_every),
+        sweep=_sweep(sweeper, blobs, every=settings.sweep_every),
     ):
         routes = create_router(uploads=uploads, originals=originals, blobs=blobs)
         yield create_app(title="Smart Gallery upload", routers=[routes], ready=database.ready)
 
 
-async def _sweep(sweeper: Sweeper, *, every: timedelta) -> None:
+async def _sweep(sweeper: Sweeper, blobs: Blobs, *, every: timedelta) -> None:
     while True:
         await asyncio.sleep(every.total_seconds())
         try:
-            gone = await sweeper.sweep()
+            gone = await sweeper.sweep() + await blobs.sweep(older_than=LONGEST_PUT)
         except Exception:
             log.exception("sweeping failed, it is tried again")
         else:
