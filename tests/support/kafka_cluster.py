@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from gallery.adapters.kafka_cluster import KafkaCluster
@@ -24,10 +24,26 @@ async def fresh_cluster(servers: str, *, topics: Iterable[Topic] = Topic, partit
     try:
         new = [NewTopic(cluster.called(topic), partitions, 1) for topic in topics]
         answer = await admin.create_topics(new)
-        assert all(error[1] == 0 for error in answer.topic_errors), answer
+        assert all(error["error_code"] == 0 for error in answer.to_object()["topic_errors"]), answer
     finally:
         await admin.close()
     return cluster
+
+
+async def records(cluster: KafkaCluster, topic: Topic) -> list[ConsumerRecord[bytes | None, bytes | None]]:
+    """Return all that lies in a topic now, copies included, what was aborted left out."""
+    found: list[ConsumerRecord[bytes | None, bytes | None]] = []
+    async with AIOKafkaConsumer(
+        cluster.called(topic),
+        bootstrap_servers=cluster.servers,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    ) as consumer:
+        for partition, end in (await consumer.end_offsets(list(consumer.assignment()))).items():
+            while await consumer.position(partition) < end:
+                for batch in (await consumer.getmany(timeout_ms=100)).values():
+                    found.extend(batch)
+    return found
 
 
 @asynccontextmanager

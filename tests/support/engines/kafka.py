@@ -99,10 +99,18 @@ class Kafka:
 
     def start(self) -> None:
         """Start, or start again after a stop or kill; it serves when this returns (2 to 5 s)."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start without waiting. It dies with the thread that did this."""
         if not (self._folder / "data" / "meta.properties").exists():
             command = self._java("-Xmx64m", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c")
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self._process.start()
+
+    def wait(self) -> None:
+        """Wait until it serves; in another thread, where a loop must go on."""
         self._process.wait_until(self._serves, within_seconds=STARTS_WITHIN_SECONDS)
 
     def _java(self, memory: str, *words: str) -> list[str]:

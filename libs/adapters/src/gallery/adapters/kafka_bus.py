@@ -21,10 +21,10 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError
 
 from gallery.adapters.deliveries import Progress
-from gallery.adapters.kafka_cluster import REQUEST_TIMEOUT, KafkaAwayError, KafkaCluster, reaching
+from gallery.adapters.kafka_cluster import GRACE, REQUEST_TIMEOUT, KafkaAwayError, KafkaCluster, milliseconds, reaching
 from gallery.adapters.kafka_records import to_message
 from gallery.ports.bus import Message
-from gallery.runtime.background import background
+from gallery.runtime.background import background, finish
 from gallery.runtime.bell import wait_for
 from gallery.runtime.logs import get_logger
 
@@ -115,7 +115,7 @@ class KafkaSubscription(ConsumerRebalanceListener):
         while True:
             self._refuse_to_be_stuck()
             with reaching():
-                fetched = await self._consumer.getmany(timeout_ms=_milliseconds(FETCH_TIMEOUT))
+                fetched = await self._consumer.getmany(timeout_ms=milliseconds(FETCH_TIMEOUT))
             for records in fetched.values():
                 self._fetched.extend(records)
             if self._fetched:
@@ -213,11 +213,11 @@ class KafkaBus:
         consumer.subscribe([self._cluster.called(topic) for topic in topics], listener=subscription)
         try:
             with reaching():
-                await consumer.start()
+                await finish(consumer.start(), grace=GRACE)
             async with background(fetch=subscription.fetch()):
                 yield subscription
         finally:
-            await consumer.stop()
+            await finish(consumer.stop(), grace=GRACE)
 
     def _consumer(self, name: str) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -227,17 +227,13 @@ class KafkaBus:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
-            session_timeout_ms=_milliseconds(self._session),
-            heartbeat_interval_ms=_milliseconds(self._session / 10),
-            max_poll_interval_ms=_milliseconds(self._patience),
-            request_timeout_ms=_milliseconds(REQUEST_TIMEOUT),
+            session_timeout_ms=milliseconds(self._session),
+            heartbeat_interval_ms=milliseconds(self._session / 10),
+            max_poll_interval_ms=milliseconds(self._patience),
+            request_timeout_ms=milliseconds(REQUEST_TIMEOUT),
             max_partition_fetch_bytes=FETCH_BYTES,
         )
 
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _milliseconds(duration: timedelta) -> int:
-    return round(duration / timedelta(milliseconds=1))

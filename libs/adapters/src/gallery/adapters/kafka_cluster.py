@@ -12,6 +12,9 @@ from gallery.runtime.errors import TransientError
 REQUEST_TIMEOUT = timedelta(seconds=20)
 """Longer than a group takes to gather its members, which is their session at most."""
 
+GRACE = timedelta(seconds=10)
+"""For a client that is told to end while it opens or closes; cut off in between, it forgets its sockets."""
+
 
 class KafkaAwayError(TransientError):
     """A broker does not answer, answers with an error, or has given our place to another."""
@@ -37,6 +40,11 @@ class KafkaCluster:
     def original(self, called: str) -> str:
         """Return the name that it has here."""
         return called.removeprefix(self.prefix)
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Say a duration as the client wants it."""
+    return round(duration / timedelta(milliseconds=1))
 
 
 @contextmanager

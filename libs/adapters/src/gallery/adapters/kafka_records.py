@@ -13,6 +13,8 @@ from gallery.ports.bus import Message
 
 UNREADABLE = UUID("6f0d3c62-1f5b-5b0e-9d53-0c1d6f5a7f11")
 """The namespace of ids for records that have none; the same record has the same one each time it comes."""
+LARGEST_RECORD = 8 << 20
+"""Bytes: a person's name goes with the ids of its faces, so this has room for 200,000 of them."""
 LAST_MILLISECOND = 253_402_300_799_999
 """The end of the year 9999, the last that a ``datetime`` can say."""
 

@@ -5,6 +5,7 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +41,9 @@ _READ = SQL(
 )
 # All topics of a subscription in one round trip: many polls find something in one of them only.
 _ALL = SQL("SELECT * FROM ({}) AS fact ORDER BY epoch, xid, seq")
+# What is not committed yet is not seen; what lies above the horizon waits, too.
+_COUNT = SQL("SELECT at FROM {}.outbox WHERE topic = %s AND (epoch, xid, seq) > (%s, %s::text::xid8, %s)")
+_BACKLOG = SQL("SELECT count(*) AS rows, coalesce(now() - min(at), '0') AS age FROM ({}) AS waiting")
 _LOAD = SQL("SELECT topic, epoch, xid::text::bigint AS xid, seq FROM {}.cursors WHERE subscription = %s")
 _SAVE = SQL(
     """
@@ -50,6 +54,19 @@ _SAVE = SQL(
     """
 )
 _JOIN = "SELECT pg_advisory_lock(hashtextextended('subscription ' || %s, 0))"
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What a subscription has not committed.
+
+    Attributes:
+        rows: How many facts.
+        age: Of the oldest of them; zero when there is none.
+    """
+
+    rows: int
+    age: timedelta
 
 
 class PostgresSubscription:
@@ -147,11 +164,24 @@ class PostgresBus:
         """See ``Bus.subscribe``; a second member, in whatever process, waits until the first has left."""
         async with await AsyncConnection[Row].connect(self._url, row_factory=dict_row, autocommit=True) as connection:
             await connection.execute(_JOIN, [name])
-            places = dict.fromkeys(topics, START)
-            for row in await (await connection.execute(self._load, [name])).fetchall():
-                if row["topic"] in places:
-                    places[row["topic"]] = (row["epoch"], row["xid"], row["seq"])
+            places = await self._places(connection, name, topics)
             yield PostgresSubscription(self, connection, name=name, places=places)
+
+    async def backlog(self, name: str, topics: Sequence[str]) -> Backlog:
+        """Measure how far a subscription is behind, whoever its member is."""
+        async with await AsyncConnection[Row].connect(self._url, row_factory=dict_row, autocommit=True) as connection:
+            places = await self._places(connection, name, topics)
+            waiting = (_COUNT.format(Identifier(self._producers[Topic(topic)])) for topic in places)
+            asked = [part for topic, (epoch, xid, seq) in places.items() for part in (topic, epoch, str(xid), seq)]
+            cursor = await connection.execute(_BACKLOG.format(SQL(" UNION ALL ").join(waiting)), asked)
+            return Backlog(**(await cursor.fetchall())[0])
+
+    async def _places(self, connection: AsyncConnection[Row], name: str, topics: Sequence[str]) -> dict[str, Cursor]:
+        places = dict.fromkeys(topics, START)
+        for row in await (await connection.execute(self._load, [name])).fetchall():
+            if row["topic"] in places:
+                places[row["topic"]] = (row["epoch"], row["xid"], row["seq"])
+        return places
 
     def read_of(self, topics: Iterable[str]) -> Composed:
         """The statement that reads topics from their producers' outboxes, each behind a place of its own."""

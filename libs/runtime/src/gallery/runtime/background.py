@@ -33,6 +33,29 @@ async def background(**tasks: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
         raise
 
 
+async def finish(work: Coroutine[Any, Any, None], *, grace: timedelta) -> None:
+    """Wait for work that had better not be cut off, such as closing something: a cancellation is obeyed after its end.
+
+    Args:
+        work: What it raises is raised.
+        grace: The most that it may go on once we are cancelled; then it is cancelled, too.
+    """
+    task = asyncio.create_task(work)
+    interrupted: asyncio.CancelledError | None = None
+    deadline = float("inf")
+    while not task.done() and (left := deadline - asyncio.get_running_loop().time()) > 0:
+        try:
+            await asyncio.wait([task], timeout=left if interrupted else None)
+        except asyncio.CancelledError as error:
+            if interrupted is None:
+                deadline = asyncio.get_running_loop().time() + grace.total_seconds()
+            interrupted = error
+    await _end([task])
+    if interrupted is not None:
+        raise interrupted from (None if task.cancelled() else task.exception())
+    task.result()
+
+
 async def _end(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel until all are over.
 
