@@ -1,8 +1,15 @@
 """Topics become what the catalogue says, and what somebody else did to them is left alone or told."""
 
+import asyncio
+import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -96,3 +103,22 @@ async def test_who_listens_to_a_missing_topic_is_told_what_to_do(
     with pytest.raises(KafkaAwayError, match="a topic is missing"):
         async with KafkaBus(cluster).subscribe("anybody", [Topic.PEOPLE]):
             pytest.fail("subscribed")
+
+
+def test_the_command_makes_topics_and_tells_what_it_leaves(cluster: KafkaCluster) -> None:
+    def topics(verb: str) -> tuple[int, Any]:
+        command = [str(Path(sys.executable).parent / "gallery"), "topics", verb, "--json"]
+        settings = {"GALLERY_KAFKA_SERVERS": cluster.servers, "GALLERY_KAFKA_PREFIX": cluster.prefix}
+        done = subprocess.run(command, env=os.environ | settings, stdout=subprocess.PIPE, check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    asyncio.run(make(cluster, Topic.PEOPLE, partitions=3, retention_ms=YEAR))
+    left = [
+        {"topic": "gallery.people", "setting": "partitions", "found": "3", "expected": "12"},
+        {"topic": "gallery.people", "setting": "retention.ms", "found": YEAR, "expected": WEEK},
+    ]
+    assert topics("check")[0] == 1
+    code, answer = topics("apply")
+    assert (code, answer["differences"]) == (0, left)
+    assert {change["topic"] for change in answer["changed"]} == {str(topic) for topic in Topic}
+    assert topics("check") == (1, {"differences": left})

@@ -23,6 +23,7 @@ COMMANDS = {
     "packs": ("asking", "The model packs."),
     "dead-letters": ("upkeep", "Facts that could not be handled."),
     "events": ("upkeep", "Have services say their facts again."),
+    "topics": ("topics", "The topics in Kafka, against their catalogue."),
     "settings": ("upkeep", "The settings in force, and their source."),
     "verify": ("upkeep", "Check every object against its row."),
     "doctor": ("upkeep", "What is amiss, and what to do about it."),
