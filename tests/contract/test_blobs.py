@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,12 @@ async def test_a_second_put_replaces(blobs: Blobs) -> None:
     await blobs.put("a", pieces(b"two two"))
     assert await content_of(blobs, "a") == b"two two"
     assert (await blobs.stat("a")).sha256 == sha256(b"two two")
+
+
+async def test_sweeping_leaves_what_is_whole(blobs: Blobs) -> None:
+    await blobs.put("a", pieces(b"photo"))
+    await blobs.sweep(older_than=timedelta(0))
+    assert await content_of(blobs, "a") == b"photo"
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,9 @@ from gallery.runtime.errors import TransientError
 
 Result = TypeVar("Result")
 
+NO_SUCH_UPLOAD = "NoSuchUpload"
+"""S3's word for an upload that was completed, dropped or never begun."""
+
 # Requests wait for the network and hardly for the CPU; parts of 8 MiB bound the memory.
 _AT_ONCE = 32
 _CONNECT_SECONDS = 5
@@ -112,6 +115,14 @@ class S3Bucket:
             for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
                 if version["Key"] == key:
                     await self.ask("delete_object", Key=key, VersionId=version["VersionId"])
+
+    async def abandon(self, key: str, upload_id: str) -> None:
+        """Drop the parts of an upload; one that is over is fine."""
+        try:
+            await self.ask("abort_multipart_upload", Key=key, UploadId=upload_id)
+        except S3RefusedError as error:
+            if error.code != NO_SUCH_UPLOAD:
+                raise
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Run blocking work in one of the bucket's threads, to its end."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError
+from gallery.adapters.s3_bucket import NO_SUCH_UPLOAD, S3AwayError, S3Bucket, S3RefusedError
 from gallery.adapters.threads import to_its_end
 from gallery.ports.blobs import BlobError, BlobNotFoundError
 
@@ -101,7 +101,7 @@ class Multipart:
                 MultipartUpload={"Parts": self._parts},
             )
         except S3RefusedError as error:
-            if error.code != "NoSuchUpload":
+            if error.code != NO_SUCH_UPLOAD:
                 raise
         with suppress(BlobNotFoundError):
             found = await self._bucket.ask("head_object", Key=self._key)
@@ -115,7 +115,7 @@ class Multipart:
         if self._sending is not None:
             await asyncio.gather(self._sending, return_exceptions=True)
         with suppress(BlobError):
-            await self._bucket.ask("abort_multipart_upload", Key=self._key, UploadId=self._upload_id)
+            await self._bucket.abandon(self._key, self._upload_id)
 
     async def _settle(self) -> None:
         if self._sending is not None:

@@ -51,7 +51,7 @@ async def sweep_unfinished(bucket: S3Bucket, *, older_than: timedelta) -> int:
     async for page in bucket.pages("list_multipart_uploads"):
         for upload in page.get("Uploads", ()):
             if upload["Initiated"] < before:
-                await bucket.ask("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
+                await bucket.abandon(upload["Key"], upload["UploadId"])
                 gone += 1
     async for page in bucket.pages("list_objects_v2", Prefix=STAGING):
         for staged in page.get("Contents", ()):
