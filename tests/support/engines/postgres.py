@@ -10,6 +10,7 @@ from support.engines.process import EngineProcess
 from gallery.adapters.embedded_postgres import EmbeddedPostgres
 
 STARTS_WITHIN_SECONDS = 60
+TESTS = Path(__file__).resolve().parents[2]
 
 
 class Postgres:
@@ -23,7 +24,8 @@ class Postgres:
         folder.mkdir(parents=True, exist_ok=True)
         self.url = ""
         self._told = folder / "url"
-        self._process = EngineProcess([sys.executable, __file__, str(folder)], log=folder / "log")
+        command = [sys.executable, "-m", "support.engines.postgres", str(folder)]
+        self._process = EngineProcess(command, log=folder / "log", environment={"PYTHONPATH": str(TESTS)})
         self.stop = self._process.stop
         self.kill = self._process.kill
 

@@ -50,10 +50,22 @@ class Waiting:
         """
         if not photos:
             return
+        self._wait_for_each(photos, new)
+        self._wait_for_quiet(new)
+        while self._wait_for_each(photos, new):  # that a grouping has changed after they had ended
+            self._wait_for_quiet(new)
+
+    def _wait_for_each(self, photos: Sequence[str], new: int) -> bool:
+        """Wait for photos that have not ended; whether there were any."""
+        waited = False
         for part in _slices(photos):
             while pending := self._patiently(partial(progress_of, self._connection, part))["pending"]:
+                waited = True
                 self._show(self._status(), new)
                 time.sleep(_pause(pending))
+        return waited
+
+    def _wait_for_quiet(self, new: int) -> None:
         quiet_since = time.monotonic()
         while time.monotonic() - quiet_since < QUIET_FOR_SECONDS:
             status = self._status()
