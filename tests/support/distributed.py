@@ -45,11 +45,15 @@ class Engines:
             Postgres(folder / "postgres"),
         )
 
+    def by_name(self) -> dict[str, Kafka | Versitygw | Elasticsearch | Postgres]:
+        """All of them."""
+        return {"postgres": self.postgres, "kafka": self.kafka, "s3": self.s3, "elasticsearch": self.elasticsearch}
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Run all of them for the block's time."""
         with ExitStack() as stack:
-            for engine in (self.postgres, self.kafka, self.s3, self.elasticsearch):
+            for engine in self.by_name().values():
                 engine.start()
                 stack.callback(engine.stop)
             s3 = boto3.client(
@@ -66,18 +70,20 @@ class Engines:
 class RoleProcess:
     """One role of one service."""
 
-    def __init__(self, command: Sequence[str], *, folder: Path, environment: Mapping[str, str]) -> None:
-        self.name = "-".join(command)
+    def __init__(self, command: Sequence[str], number: int, *, folder: Path, environment: Mapping[str, str]) -> None:
+        role = "-".join(command)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.name = f"{role}-{number}"
         given = {**environment, "GALLERY_PORT": str(self.port)}
         words = [str(BIN / f"gallery-{command[0]}"), *command[1:]]
-        self._process = EngineProcess(words, log=folder / f"{self.name}-{self.port}.log", environment=given)
+        self._process = EngineProcess(words, log=folder / f"{self.name}.log", environment=given)
         self.start = self._process.start
         self.stop = self._process.stop
         self.kill = self._process.kill
         self.pause = self._process.pause
         self.resume = self._process.resume
+        self.revive = self._process.revive
 
     def wait_until_ready(self) -> None:
         """Wait until it says that it is."""
@@ -168,7 +174,9 @@ class Distributed:
             for service in SERVING[:-1]
             if f"{service}-serve" in self.processes
         }
-        process = RoleProcess(command, folder=self.folder / "logs", environment={**self.environment, **addresses})
+        several = self.processes.setdefault("-".join(command), [])
+        environment = {**self.environment, **addresses}
+        process = RoleProcess(command, len(several), folder=self.folder / "logs", environment=environment)
         process.start()
         stack.callback(process.stop)
-        self.processes.setdefault("-".join(command), []).append(process)
+        several.append(process)

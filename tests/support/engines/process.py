@@ -80,6 +80,14 @@ class EngineProcess:
                 start_new_session=True,
             )
 
+    def revive(self) -> bool:
+        """Start it again if it has ended by itself, as a service manager does; whether it had."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self._process = None
+        self.start()
+        return True
+
     def wait_until(self, ready: Callable[[], bool], *, within_seconds: float) -> None:
         """Ask until it is ready; blocks, so call it in a thread where a loop must go on.
 

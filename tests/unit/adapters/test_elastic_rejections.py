@@ -16,7 +16,7 @@ from gallery.adapters.elastic_search_index import ElasticSearchIndex
 from gallery.runtime.retry import RetryPolicy
 
 LIBRARY = uuid4()
-FIELDS = {"properties": {"library_id": {}, "live": {}, "photo_id": {}}}
+FIELDS: dict[str, Any] = {"properties": {"library_id": {}, "live": {}, "photo_id": {}}}
 
 
 class FullEngine:
