@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from gallery.adapters.memory_vectors import MemoryVectors
 from gallery.adapters.qdrant_edge_vectors import QdrantEdgeVectors
+from gallery.adapters.qdrant_settings import QdrantSettings
+from gallery.adapters.qdrant_vectors import QdrantVectors
 from gallery.ports.vectors import BadVectorError, Point, Vector, Vectors
 
 FACES = "scrfd-edgeface"
@@ -38,13 +40,36 @@ def brute_force(kept: list[Point], question: Vector, limit: int) -> list[float]:
     return sorted(cosines.tolist(), reverse=True)[:limit]
 
 
-@pytest.fixture(params=["memory", "qdrant-edge"])
+SERVER = os.environ.get("GALLERY_TEST_QDRANT_URL")
+"""A real server; none is to be had from a registry, so elsewhere the client's own imitation stands in."""
+
+KINDS = [
+    "memory",
+    "qdrant-edge",
+    pytest.param("qdrant-local", marks=pytest.mark.filterwarnings("ignore:Payload indexes have no effect")),
+    *([pytest.param("qdrant-server", marks=pytest.mark.engine)] if SERVER else []),
+]
+
+
+@pytest.fixture(params=KINDS)
 async def vectors(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Vectors]:
-    if request.param == "memory":
-        yield MemoryVectors()
-        return
-    async with QdrantEdgeVectors(tmp_path / "vectors") as edge:
-        yield edge
+    match request.param:
+        case "memory":
+            yield MemoryVectors()
+        case "qdrant-edge":
+            async with QdrantEdgeVectors(tmp_path / "vectors") as edge:
+                yield edge
+        case "qdrant-local":
+            from qdrant_client import AsyncQdrantClient
+
+            yield QdrantVectors(AsyncQdrantClient(":memory:"), QdrantSettings())
+        case _:
+            settings = QdrantSettings(qdrant_url=str(SERVER), qdrant_prefix=f"test-{uuid4().hex}-")
+            async with QdrantVectors.open(settings) as server:
+                yield server
+                for made in (await server._client.get_collections()).collections:
+                    if made.name.startswith(settings.qdrant_prefix):
+                        await server._client.delete_collection(made.name)
 
 
 async def test_the_nearest_come_first_with_their_cosine(vectors: Vectors) -> None:
@@ -68,35 +93,31 @@ OPERATIONS = st.lists(
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=OPERATIONS, seed=st.integers(0, 999), limit=st.integers(1, 15))
-def test_after_any_history_the_neighbours_are_those_of_brute_force(
+async def test_after_any_history_the_neighbours_are_those_of_brute_force(
     vectors: Vectors, operations: list[tuple[str, int, int, int]], seed: int, limit: int
 ) -> None:
     """Ids are shared by both libraries, so that replacing and deleting across them would show."""
     libraries = (ANNA, BEN)
     kept: dict[UUID, Point] = {}
-
-    async def history() -> None:
-        collection = uuid4().hex
-        await vectors.ensure(collection, dimension=8)
-        for what, which, number, numbers in operations:
-            at = np.random.default_rng(numbers).normal(size=8).astype(np.float32)
-            point = Point(id=UUID(int=number), library_id=libraries[which], vector=at)
-            if what == "upsert":
-                kept[point.id] = point
-                await vectors.upsert(collection, [point])
-            else:
-                await vectors.delete(collection, point.library_id, [point.id])
-                if point.id in kept and kept[point.id].library_id == point.library_id:
-                    del kept[point.id]
-        question = np.random.default_rng(seed).normal(size=8).astype(np.float32)
-        for library in libraries:
-            own = [point for point in kept.values() if point.library_id == library]
-            found = await vectors.search(collection, library, question, limit=limit)
-            assert {each.id for each in found} <= {point.id for point in own}
-            assert [each.similarity for each in found] == pytest.approx(brute_force(own, question, limit), abs=1e-5)
-            assert await vectors.count(collection, library) == len(own)
-
-    asyncio.run(history())
+    collection = uuid4().hex
+    await vectors.ensure(collection, dimension=8)
+    for what, which, number, numbers in operations:
+        at = np.random.default_rng(numbers).normal(size=8).astype(np.float32)
+        point = Point(id=UUID(int=number), library_id=libraries[which], vector=at)
+        if what == "upsert":
+            kept[point.id] = point
+            await vectors.upsert(collection, [point])
+        else:
+            await vectors.delete(collection, point.library_id, [point.id])
+            if point.id in kept and kept[point.id].library_id == point.library_id:
+                del kept[point.id]
+    question = np.random.default_rng(seed).normal(size=8).astype(np.float32)
+    for library in libraries:
+        own = [point for point in kept.values() if point.library_id == library]
+        found = await vectors.search(collection, library, question, limit=limit)
+        assert {each.id for each in found} <= {point.id for point in own}
+        assert [each.similarity for each in found] == pytest.approx(brute_force(own, question, limit), abs=1e-5)
+        assert await vectors.count(collection, library) == len(own)
 
 
 async def test_many_points_of_two_libraries(vectors: Vectors) -> None:
