@@ -57,7 +57,7 @@ async def test_an_index_made_anew_has_what_was_put_meanwhile_and_nothing_else(in
 async def test_other_processes_write_to_both_versions_and_never_see_half_of_one(
     elasticsearch: Elasticsearch, index: ElasticSearchIndex
 ) -> None:
-    settings = elastic_settings(elasticsearch).model_copy(update={"elasticsearch_index": index._versions.reading})
+    settings = elastic_settings(elasticsearch).model_copy(update={"elastic_index": index._versions.reading})
     old, new = {1, 2}, {1, 3}
     seen: list[set[int]] = []
 
@@ -181,7 +181,7 @@ async def test_what_the_engine_will_never_take_is_refused_and_its_neighbours_are
 
 
 async def test_an_engine_that_hangs_is_not_waited_for_longer_than_set(elasticsearch: Elasticsearch) -> None:
-    impatient = {"elasticsearch_timeout": timedelta(seconds=2)}
+    impatient = {"elastic_timeout": timedelta(seconds=2)}
     async with ElasticSearchIndex.open(elastic_settings(elasticsearch).model_copy(update=impatient)) as index:
         elasticsearch.pause()
         try:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import strategies as st
 from support.engines.elasticsearch import Elasticsearch
 
-from gallery.adapters.elastic_client import ElasticSettings
 from gallery.adapters.elastic_search_index import ElasticSearchIndex
+from gallery.adapters.elastic_settings import ElasticSettings
 from gallery.adapters.memory_search_index import MemorySearchIndex
 from gallery.adapters.postgres_search_index import PostgresSearchIndex
 from gallery.ports.search_index import (
@@ -66,9 +66,7 @@ async def elastic_index(request: pytest.FixtureRequest) -> AsyncIterator[Elastic
 
 def elastic_settings(engine: Elasticsearch) -> ElasticSettings:
     """Settings with a name that no other index has."""
-    return ElasticSettings(
-        elasticsearch_url=engine.url, elasticsearch_index=f"photos_{uuid4().hex}", elasticsearch_replicas=0
-    )
+    return ElasticSettings(elastic_url=engine.url, elastic_index=f"photos_{uuid4().hex}", elastic_replicas=0)
 
 
 def document(library: UUID, number: int = 1, **changes: object) -> Document:

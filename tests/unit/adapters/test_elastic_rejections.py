@@ -11,8 +11,9 @@ from elasticsearch import ApiError, AsyncElasticsearch
 from support.search_indexes import document
 
 from gallery.adapters import elastic_search_index
-from gallery.adapters.elastic_client import ElasticBusyError, ElasticRefusedError, ElasticSettings
+from gallery.adapters.elastic_client import ElasticBusyError, ElasticRefusedError
 from gallery.adapters.elastic_search_index import ElasticSearchIndex
+from gallery.adapters.elastic_settings import ElasticSettings
 from gallery.runtime.retry import RetryPolicy
 
 LIBRARY = uuid4()

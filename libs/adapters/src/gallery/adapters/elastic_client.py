@@ -1,63 +1,18 @@
-"""A connection to Elasticsearch: its settings, and what its errors ask of us."""
+"""A connection to Elasticsearch, and what its errors ask of us."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from pydantic import Field, SecretStr
-
+from gallery.adapters.elastic_settings import ElasticSettings
 from gallery.runtime.errors import PermanentError, TransientError
-from gallery.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from elasticsearch import AsyncElasticsearch
 
 BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 """Answers of an engine whose queue is full, whose memory is short, or whose shard is on its way."""
-
-
-class ElasticSettings(Settings):
-    """Where Elasticsearch is and how the index is laid out there."""
-
-    elasticsearch_url: str = Field(
-        default="http://127.0.0.1:9200",
-        title="Elasticsearch",
-        description="Address of Elasticsearch 9, such as https://search.example:9200.",
-    )
-    elasticsearch_api_key: SecretStr = Field(
-        default=SecretStr(""),
-        title="API key of Elasticsearch",
-        description="Encoded; it needs the privilege `all` on the indices named below and nothing else. Empty where "
-        "Elasticsearch asks for none.",
-    )
-    elasticsearch_index: str = Field(
-        default="photos",
-        pattern="^[a-z][a-z0-9_]{0,99}$",
-        title="Name of the index",
-        description="Versions of the index are called by this name and a number, such as photos-v1.",
-    )
-    elasticsearch_shards: int = Field(
-        default=1,
-        ge=1,
-        le=1024,
-        title="Shards",
-        description="Parts of an index that is made from now on; a library lies whole in one of them.",
-    )
-    elasticsearch_replicas: int = Field(
-        default=1,
-        ge=0,
-        le=10,
-        title="Replicas",
-        description="Copies of each shard on other nodes, of an index that is made from now on.",
-    )
-    elasticsearch_timeout: timedelta = Field(
-        default=timedelta(seconds=10),
-        gt=timedelta(0),
-        title="Patience with Elasticsearch",
-        description="How long one request may take.",
-    )
 
 
 class ElasticUnavailableError(TransientError):
@@ -83,10 +38,10 @@ async def connected(settings: ElasticSettings) -> AsyncIterator["AsyncElasticsea
     from elasticsearch import AsyncElasticsearch
 
     async with AsyncElasticsearch(
-        settings.elasticsearch_url,
-        api_key=settings.elasticsearch_api_key.get_secret_value() or None,
+        settings.elastic_url,
+        api_key=settings.elastic_api_key.get_secret_value() if settings.elastic_api_key else None,
         node_class=HttpxAsyncHttpNode,
-        request_timeout=settings.elasticsearch_timeout.total_seconds(),
+        request_timeout=settings.elastic_timeout.total_seconds(),
         # A connection that was closed meanwhile is tried once more; what else to repeat is decided here, not there.
         max_retries=1,
         retry_on_status=(),

@@ -21,7 +21,6 @@ from gallery.adapters.elastic_client import (
     BUSY,
     ElasticBusyError,
     ElasticMovedError,
-    ElasticSettings,
     connected,
     refusal,
     translated,
@@ -38,6 +37,7 @@ from gallery.adapters.elastic_documents import (
     place,
     words_between,
 )
+from gallery.adapters.elastic_settings import ElasticSettings
 from gallery.adapters.elastic_versions import Version, Versions
 from gallery.ports.search_index import Condition, Document, Everything, Page, Place
 from gallery.runtime.retry import RetryPolicy, Verdict

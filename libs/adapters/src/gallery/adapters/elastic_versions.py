@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from gallery.adapters.elastic_client import (
     ElasticMovedError,
     ElasticRefusedError,
-    ElasticSettings,
     translated,
 )
 from gallery.adapters.elastic_documents import MAPPING
+from gallery.adapters.elastic_settings import ElasticSettings
 from gallery.runtime.logs import get_logger
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Versions:
     def __init__(self, client: "AsyncElasticsearch", settings: ElasticSettings) -> None:
         self._client = client
         self._settings = settings
-        self.reading = settings.elasticsearch_index
+        self.reading = settings.elastic_index
         self._filling = f"{self.reading}-next"
 
     async def ensure(self) -> None:
@@ -119,8 +119,8 @@ class Versions:
                 aliases={alias: {}, f"{name}-write": {}},
                 mappings={**MAPPING, "_meta": {"fingerprint": _fingerprint()}},
                 settings={
-                    "number_of_shards": self._settings.elasticsearch_shards,
-                    "number_of_replicas": self._settings.elasticsearch_replicas,
+                    "number_of_shards": self._settings.elastic_shards,
+                    "number_of_replicas": self._settings.elastic_replicas,
                 },
             )
         kind = answer.body.get("error", {}).get("type")
