@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 from pydantic import Field, SecretStr
 
-from gallery.adapters.elastic_client import ElasticSettings
+from gallery.adapters.elastic_settings import ElasticSettings
 from gallery.adapters.kafka_settings import KafkaSettings
+from gallery.adapters.qdrant_settings import QdrantSettings
 from gallery.adapters.s3_settings import S3Settings
 from gallery.events.topics import CATALOGUE, Topic
 from gallery.ports.blobs import Blobs
@@ -63,6 +64,7 @@ class VectorStore(StrEnum):
     """Where the neighbours of a face are looked for."""
 
     QDRANT_EDGE = "qdrant_edge"
+    QDRANT = "qdrant"
 
 
 class ProfileSettings(Settings):
@@ -218,10 +220,16 @@ class Profile:
     @asynccontextmanager
     async def vectors(self) -> AsyncIterator[Vectors]:
         """Open the vector index."""
-        from gallery.adapters.qdrant_edge_vectors import QdrantEdgeVectors
+        if self.choices.vectors is VectorStore.QDRANT:
+            from gallery.adapters.qdrant_vectors import QdrantVectors
 
-        async with QdrantEdgeVectors(self.folder / "vectors") as vectors:
-            yield vectors
+            async with QdrantVectors.open(self.settings(QdrantSettings)) as vectors:
+                yield vectors
+        else:
+            from gallery.adapters.qdrant_edge_vectors import QdrantEdgeVectors
+
+            async with QdrantEdgeVectors(self.folder / "vectors") as edge:
+                yield edge
 
     def neighbour(self, service: Service) -> httpx.AsyncClient:
         """Make a client of another service."""
@@ -240,5 +248,6 @@ KINDS: tuple[type[Settings], ...] = (
     KafkaSettings,
     S3Settings,
     ElasticSettings,
+    QdrantSettings,
 )
 """Every class that reads the settings file of a process."""
