@@ -17,7 +17,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup test test-engines check format lock proto openapi bench soak
+.PHONY: help run setup up-native test test-engines check format lock proto openapi bench soak
 
 help: ## say what each verb does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,6 +44,9 @@ setup: .venv/run.done ## make the environment in .venv
 
 test: .venv/test.done ## run every test that needs no outside server
 	$(BIN)/pytest
+
+up-native: .venv/test.done ## run the distributed profile on this machine, real engines and every role a process
+	PYTHONPATH=tests $(BIN)/python -m support.distributed
 
 test-engines: .venv/test.done ## fetch real Kafka, S3 and Elasticsearch, and run what needs them
 	$(BIN)/pytest -m engine
@@ -80,3 +83,4 @@ soak: .venv/test.done ## long runs that every day has no time for
 	$(BIN)/python bench/lfw.py
 	GALLERY_TEST_KILLS=40 $(BIN)/pytest tests/journey/test_kills.py -s
 	GALLERY_TEST_OUTBOX_EVENTS=100000 $(BIN)/pytest tests/unit/runtime/test_outbox.py
+	GALLERY_TEST_FAULTS=300 $(BIN)/pytest -m engine tests/journey/test_faults.py -s

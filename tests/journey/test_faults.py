@@ -49,7 +49,8 @@ ADDRESSES = {"S3_ENDPOINT": "s3", "ELASTIC_URL": "elasticsearch"}
 """Settings that name an engine which is reached over a link that goes bad."""
 
 OLD_DOCUMENTS = """
-    SELECT photo_id FROM search.documents JOIN metadata.photos ON id = photo_id WHERE catalogue_revision < revision
+    SELECT photo_id FROM search.documents JOIN metadata.photos ON id = photo_id
+    WHERE catalogue_revision < photos.revision
 """
 SAID_LATE = """
     SELECT * FROM (

@@ -1,8 +1,10 @@
 """The distributed profile on loopback: real engines, every role a process of its own, any number of each."""
 
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -180,3 +182,19 @@ class Distributed:
         process.start()
         stack.callback(process.stop)
         several.append(process)
+
+
+def main() -> None:
+    """Run the distributed profile until Ctrl-C."""
+    with tempfile.TemporaryDirectory(prefix="gallery-native-") as name:
+        folder = Path(name)
+        engines = Engines.in_folder(folder / "engines")
+        with engines.running(), Distributed(folder, engines).running() as gallery:
+            print(f"serving at {gallery.gateway}; logs in {folder}/logs; Ctrl-C stops and removes everything")  # noqa: T201
+            print(f"try: GALLERY_TOKEN={TOKEN} .venv/bin/gallery --server {gallery.gateway} import PHOTOS")  # noqa: T201
+            with suppress(KeyboardInterrupt):
+                signal.pause()
+
+
+if __name__ == "__main__":
+    main()
