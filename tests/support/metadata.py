@@ -93,13 +93,19 @@ class Service:
     http: httpx.AsyncClient
 
     async def put(
-        self, photo_id: UUID, *, file: str = "DSCN0010.jpg", content: bytes = b"", media_type: str = "image/jpeg"
+        self,
+        photo_id: UUID,
+        *,
+        file: str = "DSCN0010.jpg",
+        content: bytes = b"",
+        media_type: str = "image/jpeg",
+        said: dict[str, Any] | None = None,
     ) -> Message:
         """Store an original; gives the fact that upload says of it."""
         key = f"{LIBRARY}/{photo_id}"
         self.blobs.content[key] = content
         self.uploads.originals[photo_id] = Original(
-            photo_id, file, len(content), bytes(32), media_type, key, UPLOADED_AT, None
+            photo_id, file, len(content), bytes(32), media_type, key, UPLOADED_AT, None, said
         )
         body = PhotoUploaded(photo_id=str(photo_id), blob_key=key, media_type=media_type)
         return fact(Topic.UPLOADS, photo_id, body, revision=1)

@@ -361,6 +361,43 @@ async def test_a_missing_original_is_a_failure_of_ours(service: Service) -> None
     assert found["taken_from"] == "file_name"
 
 
+SAID = {
+    "source": "takeout",
+    "taken_at": "2015-07-12T10:00:00Z",
+    "gps": {"latitude": 41.9, "longitude": 12.48},
+    "people": ["Anna"],
+    "albums": ["Rome"],
+}
+
+
+async def test_where_the_header_is_silent_another_gallery_is_believed(service: Service) -> None:
+    photo_id = uuid7()
+    await service.hear(await service.put(photo_id, file="scan.jpg", content=b"\xff\xd8\xff", said=SAID))
+    found = await photo(service, photo_id)
+    assert (found["taken_at"], found["offset_minutes"]) == ("2015-07-12T12:00:00", 120)
+    assert (found["taken_from"], found["offset_from"]) == ("takeout:photoTakenTime", "place")
+    assert (found["gps"]["latitude"], found["gps_from"]) == (41.9, "takeout:geoData")
+    assert found["place"]["country"] == "Italy"
+    assert found["said"] == SAID
+
+
+async def test_the_header_is_believed_before_another_gallery(service: Service) -> None:
+    photo_id = uuid7()
+    await service.hear(await service.put(photo_id, content=photo_with_header(), said=SAID))
+    found = await photo(service, photo_id)
+    assert (found["taken_at"], found["taken_from"]) == ("2008-10-22T16:28:39", "exif:DateTimeOriginal")
+    assert (round(found["gps"]["latitude"]), found["gps_from"]) == (43, "header")
+    assert found["said"] == SAID
+
+
+@pytest.mark.parametrize("taken_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+async def test_the_ends_of_the_calendar_are_no_time(service: Service, taken_at: str) -> None:
+    photo_id = uuid7()
+    said = {"source": "takeout", "taken_at": taken_at}
+    await service.hear(await service.put(photo_id, file="a.jpg", content=b"\xff\xd8\xff", said=said))
+    assert (await photo(service, photo_id))["taken_from"] == "upload_time"
+
+
 async def test_an_upload_that_nobody_knows_is_given_up(service: Service) -> None:
     message = await service.put(uuid7())
     service.uploads.originals.clear()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -5,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gallery.metadata.domain import Taken
 from gallery.metadata.taken import OFFSETS, Clues, Stamp, choose, of_name, offset_between
 
 UPLOADED = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -67,6 +69,16 @@ def test_without_header_the_name_then_the_file_then_the_upload() -> None:
     assert choose(clues(modified_at=modified)).source == "file_time"
     assert choose(clues()) == choose(clues(zone="Nowhere/Atall"))
     assert choose(clues()).wall == UPLOADED.replace(tzinfo=None)
+
+
+def test_another_gallery_is_believed_after_the_header_and_before_the_name() -> None:
+    said = Stamp("takeout:photoTakenTime", local("2015-07-12T10:00:00"), 0)
+    named = replace(clues(file="IMG_20150505_100000.jpg"), said=said)
+    assert choose(named) == Taken(said.wall, 0, said.source, "clock")
+    changed = replace(clues(Stamp("exif:DateTime", local("2020-01-01T00:00:00"))), said=said)
+    assert choose(changed).source == "exif:DateTime"
+    in_rome = choose(replace(clues(zone="Europe/Rome"), said=said))
+    assert (in_rome.wall, in_rome.offset, in_rome.offset_source) == (local("2015-07-12T12:00:00"), 120, "place")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
@@ -77,6 +78,34 @@ async def test_the_name_is_not_on_the_bus(upload: httpx.AsyncClient, database: D
     await upload.post("/uploads", content=photo, headers={"x-gallery-file": "secret-name.jpg"})
     [fact] = await facts(database)
     assert b"secret" not in fact.SerializeToString()
+
+
+async def test_what_another_gallery_said_is_kept_beside_the_original(
+    upload: httpx.AsyncClient, database: Database, photo: bytes
+) -> None:
+    said = {"source": "takeout", "taken_at": "1955-07-12T10:00:00Z", "people": ["Käthe"], "albums": ["Sömmer"]}
+    headers = {"x-gallery-said": quote(json.dumps(said, ensure_ascii=False))}
+    receipt = (await upload.post("/uploads", content=photo, headers=headers)).json()
+    described = (await upload.get(f"/uploads/{receipt['photo_id']}")).json()
+    assert described["said"] == said
+    [fact] = await facts(database)
+    assert "Käthe".encode() not in fact.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "no json",
+        "[]",
+        '{"source": "somebody"}',
+        '{"source": "takeout", "gps": {"latitude": 91, "longitude": 0}}',
+        '{"source": "takeout", "taken_at": "2020-01-01T00:00:00"}',
+        '{"source": "takeout", "description": "' + "x" * 9000 + '"}',
+    ],
+)
+async def test_what_nobody_can_say_is_refused(upload: httpx.AsyncClient, photo: bytes, said: str) -> None:
+    answer = await upload.post("/uploads", content=photo, headers={"x-gallery-said": quote(said)})
+    assert (answer.status_code, answer.json()["code"]) == (422, "bad_claim")
 
 
 @pytest.mark.parametrize("announced", [True, False])

@@ -51,6 +51,13 @@ UPLOAD_FORM = {
                         "sha256": {"type": "string", "description": "Hex; the bytes are checked against it"},
                         "modified": {"type": "string", "format": "date-time"},
                         "lane": {"type": "string", "enum": ["interactive", "backfill"]},
+                        "said": {
+                            "type": "string",
+                            "contentMediaType": "application/json",
+                            "description": "What another gallery said of it, at most 8,192 bytes of JSON: source,"
+                            " title, description, taken_at, gps (latitude, longitude, altitude, source), people,"
+                            " albums, favourite, archived",
+                        },
                         "file": {"type": "string", "format": "binary"},
                     },
                 }

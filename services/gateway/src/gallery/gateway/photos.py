@@ -130,7 +130,7 @@ def _hit(photo: Document, analysis: Document, names: Mapping[str, str | None]) -
 
 
 def _whole(photo: Document, analysis: Document, names: Mapping[str, str | None]) -> Document:
-    passed_on = ("camera", "lens", "exposure", "gps", "place", "stages")
+    passed_on = ("camera", "lens", "exposure", "gps", "gps_from", "place", "said", "stages")
     return {
         "id": photo["id"],
         "file": photo["file"],
@@ -142,7 +142,7 @@ def _whole(photo: Document, analysis: Document, names: Mapping[str, str | None])
         "taken_at": taken_at(photo),
         "offset_minutes": photo["offset_minutes"],
         "taken_from": photo["taken_from"],
-        **{name: photo[name] for name in passed_on},
+        **{name: photo.get(name) for name in passed_on},
         "faces": [_face(face, analysis, names) for face in photo["faces"]],
         "tags": analysis.get("tags", []),
         "text": None,

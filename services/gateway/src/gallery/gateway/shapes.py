@@ -132,12 +132,14 @@ class Photo(Answer):
     lens: Any = None
     exposure: Any = None
     gps: Any = None
+    gps_from: str | None = Field(default=None, description="header, or such as takeout:geoData")
     place: Any = None
     faces: list[Any] = []
     tags: list[Any] = []
     text: str | None = None
     quality: Any = None
     hashes: Any = None
+    said: Any = Field(default=None, description="What another gallery said of it: albums, names of people and more")
     stages: dict[str, Stage] = {}
 
 

@@ -14,8 +14,11 @@ HEADERS = {
     "sha256": "x-gallery-sha256",
     "modified": "x-gallery-modified",
     "lane": "x-gallery-lane",
+    "said": "x-gallery-said",
 }
 """Fields that say something of the file that follows them."""
+ANY_TEXT = frozenset({"path", "said"})
+"""Those that may have characters that a header cannot have."""
 
 Entry = dict[str, Any]
 
@@ -42,7 +45,7 @@ async def hand_on(form: Form, *, upload: Neighbour, library: UUID) -> list[Entry
 
 async def _hand_on_one(part: Part, fields: dict[str, str], *, upload: Neighbour, library: UUID) -> Entry:
     said = {"path": part.filename or "", **fields}
-    headers = {HEADERS[name]: quote(value) if name == "path" else value for name, value in said.items()}
+    headers = {HEADERS[name]: quote(value) if name in ANY_TEXT else value for name, value in said.items()}
     if not all(value.isascii() and value.isprintable() for value in headers.values()):
         raise BadFormError("a field before a file has characters that it cannot have")
     answer = await upload.send("/uploads", part.chunks(), library=library, headers=headers)

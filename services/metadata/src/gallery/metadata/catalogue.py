@@ -260,6 +260,8 @@ def _columns(original: Original, described: Described) -> dict[str, Any]:
         "lens": described.lens,
         "exposure": Jsonb(described.exposure),
         "orientation": described.orientation,
+        "gps_from": described.gps_from,
+        "said": None if original.said is None else Jsonb(original.said),
         **{name: getattr(gps, name, None) for name in ("latitude", "longitude", "altitude", "direction")},
         **{name: getattr(place, name, None) for name in ("city", "region", "country", "country_code")},
     }

@@ -77,7 +77,11 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a file's header gave, the best time chosen from it."""
+    """What a file's header gave, the best time chosen from it.
+
+    Attributes:
+        gps_from: ``header``, or such as ``takeout:geoData``; None without a position.
+    """
 
     taken: Taken
     camera: str | None = None
@@ -85,6 +89,7 @@ class Described:
     exposure: dict[str, Any] = field(default_factory=dict)
     orientation: int = 1
     gps: Gps | None = None
+    gps_from: str | None = None
     place: Place | None = None
     reason: str = ""
 
@@ -96,6 +101,7 @@ class Original:
     Attributes:
         file: Path as imported, relative to the imported folder.
         modified_at: The file's own time where it came from, None when unknown.
+        said: What another gallery said of it, as upload keeps it.
     """
 
     photo_id: UUID
@@ -106,6 +112,7 @@ class Original:
     blob_key: str
     uploaded_at: datetime
     modified_at: datetime | None = None
+    said: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from gallery.metadata.domain import Described, Gps, Original
 from gallery.metadata.errors import HeaderReaderKilledError
 from gallery.metadata.places import Places
 from gallery.metadata.ports import Jail
+from gallery.metadata.said import told
 from gallery.metadata.taken import Clues, Stamp, choose
 from gallery.ports.blobs import BlobNotFoundError, Blobs
 from gallery.runtime.children import ChildDiedError, ChildFailedError, ChildTimeoutError
@@ -42,10 +43,12 @@ class Headers:
         A header that is broken, too costly or not there is no error: what could be read is kept, and ``reason`` tells.
         """
         read, reason = await self._read(original)
-        gps = Gps(**read["gps"]) if read.get("gps") else None
+        hearsay = told(original.said)
+        gps, gps_from = (Gps(**read["gps"]), "header") if read.get("gps") else (hearsay.gps, hearsay.gps_from)
         place = await asyncio.to_thread(self._places.name, gps) if gps else None
         clues = Clues(
             stamps=[Stamp(s["source"], datetime.fromisoformat(s["wall"]), s["offset"]) for s in read.get("times", [])],
+            said=hearsay.taken,
             instant=datetime.fromisoformat(read["gps_time"]) if read.get("gps_time") else None,
             file=original.file,
             modified_at=original.modified_at,
@@ -59,6 +62,7 @@ class Headers:
             exposure=read.get("exposure", {}),
             orientation=read.get("orientation", 1),
             gps=gps,
+            gps_from=gps_from,
             place=place,
             reason=reason,
         )

@@ -150,7 +150,9 @@ def photo_json(row: Mapping[str, Any]) -> dict[str, Any]:
         "exposure": row["exposure"],
         "orientation": row["orientation"],
         "gps": _gps(row),
+        "gps_from": row["gps_from"],
         "place": _named_place(row),
+        "said": row["said"],
         "faces": [{name: face[name] for name in ("id", "person_id", "state")} for face in row["faces"]],
         "stages": {
             stage["stage"]: {name: stage[name] for name in ("state", "reason", "pack", "attempts", "at")}

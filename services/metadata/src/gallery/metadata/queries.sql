@@ -21,7 +21,7 @@ UPDATE photos SET
     taken_from = %(taken_from)s, offset_from = %(offset_from)s, camera = %(camera)s, lens = %(lens)s,
     exposure = %(exposure)s, orientation = %(orientation)s, latitude = %(latitude)s, longitude = %(longitude)s,
     altitude = %(altitude)s, direction = %(direction)s, city = %(city)s, region = %(region)s, country = %(country)s,
-    country_code = %(country_code)s
+    country_code = %(country_code)s, gps_from = %(gps_from)s, said = %(said)s
 WHERE id = %(id)s
 
 -- name: set_size

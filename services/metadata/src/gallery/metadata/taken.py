@@ -7,9 +7,10 @@ Order of precedence:
    for films Apple's ``creationdate`` (local with offset), then ``mvhd`` (UTC);
 3. the satellites' time (UTC);
 4. EXIF ``DateTime``: when the file was last changed, often by an editor years later;
-5. the file's name (``IMG_20240131_235959``, ``2024-01-31 23.59.59``, ``IMG-20240131-WA0001``);
-6. the time of the file where it came from (UTC);
-7. the time of the upload (UTC).
+5. what another gallery said (UTC), such as ``photoTakenTime`` of a Google Takeout;
+6. the file's name (``IMG_20240131_235959``, ``2024-01-31 23.59.59``, ``IMG-20240131-WA0001``);
+7. the time of the file where it came from (UTC);
+8. the time of the upload (UTC).
 
 A wall clock gets its offset from its own offset tag, else from XMP when that gives the very same second with one, else
 from the satellites' time when the difference is an offset that exists on Earth, within five minutes (a fix may be old,
@@ -26,7 +27,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from gallery.metadata.domain import Taken
 
 CHANGED = "exif:DateTime"
-UTC_SOURCES = frozenset({"quicktime:mvhd", "gps", "file_time", "upload_time"})
+TAKEOUT = "takeout:photoTakenTime"
+UTC_SOURCES = frozenset({"quicktime:mvhd", "gps", TAKEOUT, "file_time", "upload_time"})
 _DRIFT = timedelta(minutes=5)
 # Offsets in use that are not whole hours, in minutes (IANA time zone database 2025b).
 _ODD_OFFSETS = (-570, -210, 210, 270, 330, 345, 390, 525, 570, 630, 765)
@@ -54,6 +56,7 @@ class Clues:
     Attributes:
         stamps: From the header, in any order of the first four ranks, the better first.
         instant: The satellites' UTC, naive.
+        said: Of another gallery, in UTC.
         file: Name of the file.
         modified_at: Time of the file where it came from.
         uploaded_at: When it came in.
@@ -66,6 +69,7 @@ class Clues:
     modified_at: datetime | None
     uploaded_at: datetime
     zone: str | None
+    said: Stamp | None = None
 
 
 def choose(clues: Clues) -> Taken:
@@ -74,6 +78,8 @@ def choose(clues: Clues) -> Taken:
     if clues.instant is not None:
         ranked.append(Stamp("gps", clues.instant, 0))
     ranked += [stamp for stamp in clues.stamps if stamp.source == CHANGED]
+    if clues.said is not None:
+        ranked.append(clues.said)
     named = of_name(clues.file)
     if named is not None:
         ranked.append(Stamp("file_name", named))

@@ -1,6 +1,7 @@
 """The upload service over HTTP."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -21,6 +22,7 @@ class _Answer(BaseModel):
     blob_key: str
     uploaded_at: datetime
     modified_at: datetime | None = None
+    said: dict[str, Any] | None = None
 
 
 class HttpUploads:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 HASHES_AT_ONCE = 5000
@@ -34,6 +35,7 @@ class Claim:
         file: Safe relative path (see ``names.safe_path``).
         sha256: Of the bytes to come, 32 bytes, to be checked; None when the client does not know.
         modified_at: Of the file on the client's disk, with its zone.
+        said: What another gallery said of the photo, in the members of ``said.Said``; None when nobody said anything.
     """
 
     library_id: UUID
@@ -41,6 +43,7 @@ class Claim:
     lane: Lane
     sha256: bytes | None = None
     modified_at: datetime | None = None
+    said: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Original:
     uploaded_at: datetime
     file: str
     modified_at: datetime | None = None
+    said: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from gallery.upload.errors import (
 )
 from gallery.upload.names import safe_path
 from gallery.upload.ports import Originals
+from gallery.upload.said import read_said
 from gallery.upload.uploads import Uploads
 from gallery.upload.verification import verify
 
@@ -128,12 +129,14 @@ def _claim(library_id: UUID, request: Request) -> Claim:
     try:
         digest = headers.get("x-gallery-sha256")
         modified = headers.get("x-gallery-modified")
+        said = headers.get("x-gallery-said")
         return Claim(
             library_id=library_id,
             file=safe_path(unquote(headers.get("x-gallery-file", ""), errors="strict")),
             lane=Lane(headers.get("x-gallery-lane", Lane.INTERACTIVE)),
             sha256=_digest(digest) if digest else None,
             modified_at=datetime.fromisoformat(modified).astimezone() if modified else None,
+            said=read_said(unquote(said, errors="strict")) if said else None,
         )
     except (ValueError, OverflowError) as error:
         raise BadClaimError(f"what was said about the file cannot be read: {error}") from error
@@ -156,6 +159,7 @@ def _described(original: Original) -> dict[str, Any]:
         "modified_at": original.modified_at,
         "uploaded_at": original.uploaded_at,
         "blob_key": original.blob_key,
+        "said": original.said,
     }
 
 

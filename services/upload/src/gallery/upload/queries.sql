@@ -6,18 +6,19 @@ ON CONFLICT (library_id, sha256) DO NOTHING
 RETURNING photo_id
 
 -- name: insert_file_name
-INSERT INTO file_names (photo_id, file, modified_at) VALUES (%(photo_id)s, %(file)s, %(modified_at)s)
+INSERT INTO file_names (photo_id, file, modified_at, said)
+VALUES (%(photo_id)s, %(file)s, %(modified_at)s, %(said)s)
 
 -- name: select_known
 SELECT sha256, photo_id FROM originals WHERE library_id = %(library_id)s AND sha256 = ANY(%(digests)s)
 
 -- name: select_originals
-SELECT photo_id, library_id, blob_key, sha256, size_bytes AS size, media_type, uploaded_at, file, modified_at
+SELECT photo_id, library_id, blob_key, sha256, size_bytes AS size, media_type, uploaded_at, file, modified_at, said
 FROM originals JOIN file_names USING (photo_id)
 WHERE library_id = %(library_id)s AND photo_id = ANY(%(photo_ids)s)
 
 -- name: select_page
-SELECT photo_id, library_id, blob_key, sha256, size_bytes AS size, media_type, uploaded_at, file, modified_at
+SELECT photo_id, library_id, blob_key, sha256, size_bytes AS size, media_type, uploaded_at, file, modified_at, said
 FROM originals JOIN file_names USING (photo_id)
 WHERE library_id = %(library_id)s AND photo_id > %(after)s
 ORDER BY photo_id LIMIT %(limit)s

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from gallery.events.topics import Topic
 from gallery.events.v1 import uploads_pb2
@@ -188,6 +189,7 @@ def _columns(original: Original) -> dict[str, Any]:
         "uploaded_at": original.uploaded_at,
         "file": original.file,
         "modified_at": original.modified_at,
+        "said": None if original.said is None else Jsonb(original.said),
     }
 
 

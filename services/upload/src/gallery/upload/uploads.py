@@ -200,4 +200,5 @@ def _original(claim: Claim, blob: StoredBlob, *, media_type: MediaType) -> Origi
         uploaded_at=datetime.now(UTC),
         file=claim.file,
         modified_at=claim.modified_at,
+        said=claim.said,
     )
