@@ -1,11 +1,10 @@
 """Photos inside zip files, read one after the other without unpacking anything to disk."""
 
 import zipfile
-import zlib
 from functools import partial
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
+from gallery.cli.faults import FAULTS
 from gallery.cli.found import Found, Rejected, Source, is_named_like_photo
 from gallery.runtime.media_types import HEAD, detect
 
@@ -21,12 +20,9 @@ SMALL = 16 * 2**20
 ENCRYPTED = 0x1
 """Bit of an entry's flags (APPNOTE.TXT, section 4.4.4)."""
 
-FAULTS = (zipfile.BadZipFile, zlib.error, LZMAError, NotImplementedError, EOFError, OSError, RuntimeError, ValueError)
-"""What ``zipfile`` and the decompressors raise on archives that are broken or unusual."""
 
-
-def walk_archive(path: Path, name: str, found: Found) -> None:
-    """Find what is in a zip file; archives inside it are not followed."""
+def walk_archive(path: Path, name: str, found: Found, *, root: str) -> None:
+    """Find what is in a zip file below ``root``; archives inside it are not followed."""
     try:
         archive = zipfile.ZipFile(path)
     except FAULTS as error:
@@ -40,7 +36,7 @@ def walk_archive(path: Path, name: str, found: Found) -> None:
     for entry in entries:
         parts = [part for part in PurePosixPath(entry.filename.replace("\\", "/")).parts if part not in {"/", ".."}]
         if not any(part.startswith((".", "__MACOSX")) for part in parts):
-            _sort_in(archive, entry, "/".join([name, *parts]), found)
+            _sort_in(archive, entry, "/".join([name, *parts]), found, root=root)
 
 
 def _harm(entries: list[zipfile.ZipInfo], *, packed: int) -> str | None:
@@ -53,16 +49,17 @@ def _harm(entries: list[zipfile.ZipInfo], *, packed: int) -> str | None:
     return None
 
 
-def _sort_in(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, found: Found) -> None:
+def _sort_in(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, found: Found, *, root: str) -> None:
+    opened = partial(archive.open, entry)
     named = is_named_like_photo(name)
     fault = _fault(archive, entry)
     if fault is not None and named:
         found.rejected.append(Rejected(name, *fault))
     elif fault is None and (named or _has_photo_inside(archive, entry)):
         # The archive's times are local to nobody knows where, so they are not passed on.
-        found.sources.append(Source(name, entry.file_size, None, partial(archive.open, entry)))
+        found.sources.append(Source(name, entry.file_size, None, opened, partial(found.sidecars.said_of, root, name)))
     else:
-        found.ignored += 1
+        found.ignore(root, name, opened)
 
 
 def _fault(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> tuple[str, str] | None:

@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO
 
+from gallery.cli.takeout import Opener, Said, Sidecars
+
 # Endings under which cameras, phones and scanners write. Some name formats that the gallery does not take in: such a
 # file is a photo all the same, and is told so instead of being passed over.
 ENDINGS = frozenset(
@@ -25,12 +27,14 @@ class Source:
         size: Bytes.
         modified: When it was last changed; None when its source does not say in which zone.
         opened: Opens it for reading.
+        said: Reads what its sidecar says, in the members of the upload's field ``said``.
     """
 
     file: str
     size: int
     modified: datetime | None
     opened: Callable[[], IO[bytes]]
+    said: Callable[[], Said | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,13 @@ class Found:
     sources: list[Source] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     ignored: int = 0
+    sidecars: Sidecars = field(default_factory=Sidecars)
+
+    def ignore(self, root: str, file: str, opened: Opener) -> None:
+        """Pass over a file that is no photo; what may be the sidecar of one is remembered."""
+        self.ignored += 1
+        if file.lower().endswith(".json"):
+            self.sidecars.add(root, file, opened)
 
 
 def is_named_like_photo(name: str) -> bool:

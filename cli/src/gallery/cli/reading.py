@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 
-from gallery.cli.archives import FAULTS
+from gallery.cli.faults import FAULTS
 from gallery.cli.found import Source
 
 PIECE = 1 << 18

@@ -11,6 +11,7 @@ from gallery.cli.connection import Connection, refusal
 from gallery.cli.errors import CommandError
 from gallery.cli.found import Source
 from gallery.cli.reading import UnreadableSourceError, pieces
+from gallery.cli.takeout import Said, as_field
 
 ATTEMPTS = 6
 """With pauses that double from a quarter of a second, about eight seconds of a bad network."""
@@ -35,8 +36,8 @@ class Sent:
     detail: str = ""
 
 
-def send(connection: Connection, source: Source, *, digest: str, lane: str) -> Sent:
-    """Send one file.
+def send(connection: Connection, source: Source, *, digest: str, lane: str, said: Said | None) -> Sent:
+    """Send one file, with what its sidecar said.
 
     What was stored by an attempt whose answer got lost counts as accepted: it was not there before.
 
@@ -46,6 +47,8 @@ def send(connection: Connection, source: Source, *, digest: str, lane: str) -> S
     fields = {"path": source.file, "sha256": digest, "lane": lane}
     if source.modified is not None:
         fields["modified"] = source.modified.isoformat()
+    if said is not None:
+        fields["said"] = as_field(said)
     reason = ""
     for attempt in range(ATTEMPTS):
         time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) if attempt else 0)

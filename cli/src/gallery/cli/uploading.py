@@ -1,7 +1,7 @@
 """The first half of an import: hash, ask what is known, send the rest."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 from gallery.cli.connection import Connection
@@ -9,12 +9,15 @@ from gallery.cli.found import Rejected, Source
 from gallery.cli.reading import UnreadableSourceError, digest
 from gallery.cli.sending import Sent, send
 from gallery.cli.summary import Progress, Summary
+from gallery.cli.takeout import merged
 
 SENDERS = 4
 """Uploads in flight: enough to fill two cores, few enough to stay fair."""
 READERS = 2
 FILES_A_SLICE = 250
 """Files hashed before the first of them is sent; the next slice is hashed while this one travels."""
+MOST_TOGETHER = 1000
+"""Files of one size that are hashed in one slice: some cameras write nothing else."""
 
 BAR = "uploading"
 
@@ -49,8 +52,8 @@ class Uploading:
         with ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(SENDERS) as senders:
             jobs: dict[Future[Sent], str] = {}
             try:
-                for start in range(0, len(sources), FILES_A_SLICE):
-                    new = self._new_digests(sources[start : start + FILES_A_SLICE], readers)
+                for part in _slices(sources):
+                    new = self._new_digests(part, readers)
                     jobs |= {senders.submit(self._send, sha256): sha256 for sha256 in new}
                     self._progress.show(BAR, self._ended + sum(job.done() for job in jobs), self._total)
                 for job in as_completed(jobs):
@@ -84,7 +87,9 @@ class Uploading:
         return known
 
     def _send(self, sha256: str) -> Sent:
-        return send(self._connection, self._sources[sha256][0], digest=sha256, lane=self._lane)
+        equal = self._sources[sha256]
+        said = merged([source.said() for source in equal])
+        return send(self._connection, equal[0], digest=sha256, lane=self._lane, said=said)
 
     def _note(self, equal: Sequence[Source], sent: Sent) -> None:
         """Count files of the same bytes: if they are taken, all but the first are stored already."""
@@ -102,3 +107,19 @@ class Uploading:
     def _end(self, count: int) -> None:
         self._ended += count
         self._progress.show(BAR, self._ended, self._total)
+
+
+def _slices(sources: Sequence[Source]) -> Iterator[list[Source]]:
+    """Cut so that files of one size stay together: what is said of one of equal files is known before it is sent."""
+    sizes: dict[int, list[Source]] = {}
+    for source in sources:
+        sizes.setdefault(source.size, []).append(source)
+    part: list[Source] = []
+    for equal in sizes.values():
+        for start in range(0, len(equal), MOST_TOGETHER):
+            part += equal[start : start + MOST_TOGETHER]
+            if len(part) >= FILES_A_SLICE:
+                yield part
+                part = []
+    if part:
+        yield part

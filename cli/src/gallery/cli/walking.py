@@ -32,7 +32,7 @@ def walk(paths: Sequence[Path]) -> Found:
         if path.is_dir():
             _walk_folder(path, found)
         else:
-            _sort_in(path, path.name, found)
+            _sort_in(path, path.name, found, root=str(path.parent))
     return found
 
 
@@ -46,13 +46,13 @@ def _walk_folder(folder: Path, found: Found) -> None:
         for name in sorted(names):
             if not name.startswith("."):
                 path = Path(parent) / name
-                _sort_in(path, _shown(path.relative_to(folder).as_posix()), found)
+                _sort_in(path, _shown(path.relative_to(folder).as_posix()), found, root=str(folder))
 
 
-def _sort_in(path: Path, name: str, found: Found) -> None:
+def _sort_in(path: Path, name: str, found: Found, *, root: str) -> None:
     """Put one file where it belongs: a source, rejected, ignored, or an archive to look into."""
     if path.suffix.lower() == ARCHIVE:
-        walk_archive(path, name, found)
+        walk_archive(path, name, found, root=root)
         return
     named = is_named_like_photo(name)
     try:
@@ -66,9 +66,10 @@ def _sort_in(path: Path, name: str, found: Found) -> None:
         return
     if meant:
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
-        found.sources.append(Source(name, status.st_size, modified, partial(_open, path)))
+        said = partial(found.sidecars.said_of, root, name)
+        found.sources.append(Source(name, status.st_size, modified, partial(_open, path), said))
     else:
-        found.ignored += 1
+        found.ignore(root, name, partial(_open, path))
 
 
 def _open(path: Path) -> IO[bytes]:
