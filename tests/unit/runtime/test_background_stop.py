@@ -67,3 +67,15 @@ async def test_what_fails_to_close_says_so() -> None:
 
     with pytest.raises(OSError, match="no"):
         await finish(fail(), grace=timedelta(0))
+
+
+async def test_a_block_that_ends_at_once_leaves_nothing_unawaited() -> None:
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with background(work=work()):
+        pass
+    assert begun.is_set()

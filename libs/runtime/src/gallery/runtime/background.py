@@ -24,6 +24,7 @@ async def background(**tasks: Coroutine[Any, Any, Any]) -> AsyncIterator[None]:
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(_named(name, work), name=name) for name, work in tasks.items()]
             try:
+                await asyncio.sleep(0)  # each has begun: one cancelled before would leave its coroutine unawaited
                 yield
             finally:
                 await _end(running)
