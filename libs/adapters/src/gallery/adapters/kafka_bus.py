@@ -230,7 +230,8 @@ class KafkaBus:
             session_timeout_ms=milliseconds(self._session),
             heartbeat_interval_ms=milliseconds(self._session / 10),
             max_poll_interval_ms=milliseconds(self._patience),
-            request_timeout_ms=milliseconds(REQUEST_TIMEOUT),
+            rebalance_timeout_ms=milliseconds(self._session + FINISH_WITHIN),
+            request_timeout_ms=milliseconds(self._session + REQUEST_TIMEOUT),
             max_partition_fetch_bytes=FETCH_BYTES,
         )
 

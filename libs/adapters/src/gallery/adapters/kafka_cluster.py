@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 from gallery.runtime.errors import TransientError
 
 REQUEST_TIMEOUT = timedelta(seconds=20)
-"""Longer than a group takes to gather its members, which is their session at most."""
+"""For a request that a broker answers at once."""
 
 GRACE = timedelta(seconds=10)
 """For a client that is told to end while it opens or closes; cut off in between, it forgets its sockets."""
