@@ -148,7 +148,7 @@ class Distributed:
             "GALLERY_S3_SECRET": self.engines.s3.secret,
             "GALLERY_S3_PATH_STYLE": "true",
             "GALLERY_KAFKA_SERVERS": self.engines.kafka.servers,
-            "GALLERY_ELASTICSEARCH_URL": self.engines.elasticsearch.url,
+            "GALLERY_ELASTIC_URL": self.engines.elasticsearch.url,
             "GALLERY_OWNER_TOKEN": TOKEN,
             "GALLERY_OFFLINE": "1",
             **self.settings,
