@@ -6,29 +6,23 @@ does). Metadata is said before the first part, so a large object whose digest no
 copied to its key inside the store.
 """
 
-import asyncio
 import base64
 import functools
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from datetime import timedelta
-from typing import Any
 
 from gallery.adapters.blob_keys import checked_key
-from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError, said_by_s3
+from gallery.adapters.s3_bucket import S3Bucket
 from gallery.adapters.s3_multipart import Multipart, multipart
+from gallery.adapters.s3_reading import S3Reading
 from gallery.adapters.s3_staging import STAGING, publish, recorded, staging_key, sweep_unfinished
 from gallery.adapters.threads import to_its_end
 from gallery.ports.blobs import BlobError, BlobMismatchError, StoredBlob
-from gallery.runtime.retry import RetryPolicy, Verdict
 
 # S3 wants 5 MiB at least and 10,000 parts at most: objects up to 78 GiB, with two parts in memory.
 _PART = 8 << 20
-# What a connection that breaks takes with it.
-_READ = 256 << 10
-# A broken answer is asked for anew, so often without a byte between; the 1.5 s are beside botocore's own attempts.
-_REOPENING = RetryPolicy(transient_attempts=5)
 
 
 class S3Blobs:
@@ -75,12 +69,10 @@ class S3Blobs:
         if length == 0:
             await self._bucket.ask("head_object", Key=key)
             return
-        reading = _Reading(self._bucket, key, start=start, end=None if length is None else start + length)
-        try:
-            while piece := await reading.piece():
+        reading = S3Reading(self._bucket, key, start=start, end=None if length is None else start + length)
+        async with aclosing(reading.pieces()) as pieces:
+            async for piece in pieces:
                 yield piece
-        finally:
-            reading.close()
 
     async def stat(self, key: str) -> StoredBlob:
         """Say size and digest; see `gallery.ports.blobs.Blobs.stat`.
@@ -155,59 +147,3 @@ async def _sent(upload: Multipart, key: str, first: bytes, chunks: AsyncIterator
         content = await _gathered(chunks)
     digest, size = await upload.sent()
     return StoredBlob(key=key, size=size, sha256=digest)
-
-
-class _Reading:
-    """Bytes of one object, from ``start`` to before ``end`` or the object's."""
-
-    def __init__(self, bucket: S3Bucket, key: str, *, start: int, end: int | None) -> None:
-        self._bucket = bucket
-        self._key = key
-        self._at = start
-        self._end = end
-        self._same: dict[str, str] = {}
-        self._answer: dict[str, Any] | None = None
-
-    async def piece(self) -> bytes:
-        """Return what comes next, nothing at the end."""
-        attempt = 0
-        while self._end is None or self._at < self._end:
-            try:
-                return await self._bucket.run(self._next)
-            except S3AwayError as error:
-                self.close()
-                attempt += 1
-                if _REOPENING.decide(error, attempt=attempt) is not Verdict.AGAIN:
-                    raise
-            await asyncio.sleep(_REOPENING.pause(attempt).total_seconds())
-        return b""
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        if self._answer is not None:
-            self._answer["Body"].close()
-            self._answer = None
-
-    def _next(self) -> bytes:
-        self._answer = self._answer or self._open()
-        if self._answer is None:
-            return b""
-        with said_by_s3(self._key):
-            piece: bytes = self._answer["Body"].read(_READ)
-        if piece and not self._same:  # its headers came whole, then
-            self._same = {"IfMatch": self._answer["ETag"]}
-            self._end = self._at + self._answer["ContentLength"]
-        self._at += len(piece)
-        return piece
-
-    def _open(self) -> dict[str, Any] | None:
-        """Ask for the bytes; None where the object ends before them."""
-        last = "" if self._end is None else self._end - 1
-        try:
-            return self._bucket.ask_blocking(
-                "get_object", Key=self._key, Range=f"bytes={self._at}-{last}", **self._same
-            )
-        except S3RefusedError as error:
-            if error.code == "InvalidRange":
-                return None
-            raise
