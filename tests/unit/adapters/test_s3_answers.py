@@ -51,14 +51,15 @@ class Answering(BaseHTTPRequestHandler):
         answer = self.server.script.pop(0) if self.server.script else (200, "")
         if isinstance(answer, bytes):
             self.wfile.write(answer)
+            self.close_connection = True
         else:
             self._send(*answer)
-        self.close_connection = True
 
     def _send(self, status: int, code: str) -> None:
         body = f"<Error><Code>{code}</Code></Error>".encode() if code and self.command != "HEAD" else b""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
@@ -146,6 +147,7 @@ def test_settings_come_from_a_file_and_keep_their_secret(tmp_path: Path, monkeyp
     shown = {setting.name: (setting.value, setting.source) for setting in describe(settings)}
     assert shown == {
         "s3_endpoint": ("https://s3.example.org", "file"),
+        "s3_public_endpoint": ("", "default"),
         "s3_region": ("us-east-1", "default"),
         "s3_bucket": ("photos", "file"),
         "s3_key_id": ("me", "environment"),

@@ -4,6 +4,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import boto3
@@ -73,13 +74,16 @@ class S3Bucket:
 
     def __init__(self, settings: S3Settings) -> None:
         self.name = settings.s3_bucket
-        self._client = _client(settings)
+        self._client = _client(settings, endpoint=settings.s3_endpoint)
+        public = settings.s3_public_endpoint
+        self._signer = _client(settings, endpoint=public) if public else self._client
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="s3")
 
     def close(self) -> None:
         """Wait for the requests under way, and let go of the connections."""
         self._threads.shutdown()
         self._client.close()
+        self._signer.close()
 
     async def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Do one operation of the S3 API, such as ``head_object``, on this bucket.
@@ -105,6 +109,13 @@ class S3Bucket:
 
         while found := await self.run(page):
             yield found
+
+    def sign(self, operation: str, *, valid_for: timedelta, **arguments: Any) -> str:
+        """Return an address that allows anybody one operation; arguments that are headers have to be sent with it."""
+        url: str = self._signer.generate_presigned_url(
+            operation, Params={"Bucket": self.name, **arguments}, ExpiresIn=int(valid_for.total_seconds())
+        )
+        return url
 
     async def remove(self, key: str) -> None:
         """Delete an object, with all its versions where the bucket keeps such; one that is not there is fine."""
@@ -155,13 +166,14 @@ def _translated(error: ClientError, subject: str) -> BlobError:
     return S3RefusedError(f"the store refused {subject}: {code}", code=code)
 
 
-def _client(settings: S3Settings) -> Any:
+def _client(settings: S3Settings, *, endpoint: str | None) -> Any:
     session = boto3.session.Session(
         aws_access_key_id=settings.s3_key_id,
         aws_secret_access_key=settings.s3_secret.get_secret_value() if settings.s3_secret else None,
         region_name=settings.s3_region,
     )
     config = Config(
+        signature_version="s3v4",  # botocore's presigned addresses are of version 2 otherwise
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
         max_pool_connections=_AT_ONCE,
@@ -171,7 +183,7 @@ def _client(settings: S3Settings) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    client = session.client("s3", endpoint_url=settings.s3_endpoint, config=config)
+    client = session.client("s3", endpoint_url=endpoint, config=config)
     client.meta.events.register_first("needs-retry.s3", _ask_again)
     return client
 

@@ -13,6 +13,11 @@ class S3Settings(Settings):
         title="S3 endpoint",
         description="Address of the S3 store, such as https://s3.example.org; without one it is AWS.",
     )
+    s3_public_endpoint: str | None = Field(
+        default=None,
+        title="Public S3 endpoint",
+        description="Address by which clients reach the same store, if it is another; uploads are signed for it.",
+    )
     s3_region: str = Field(
         default="us-east-1",
         title="S3 region",
