@@ -65,8 +65,13 @@ async def elastic_index(request: pytest.FixtureRequest) -> AsyncIterator[Elastic
 
 
 def elastic_settings(engine: Elasticsearch) -> ElasticSettings:
-    """Settings with a name that no other index has."""
-    return ElasticSettings(elastic_url=engine.url, elastic_index=f"photos_{uuid4().hex}", elastic_replicas=0)
+    """Settings with a name that no other index has, and with patience: the machine may be busy."""
+    return ElasticSettings(
+        elastic_url=engine.url,
+        elastic_index=f"photos_{uuid4().hex}",
+        elastic_replicas=0,
+        elastic_timeout=timedelta(minutes=1),
+    )
 
 
 def document(library: UUID, number: int = 1, **changes: object) -> Document:

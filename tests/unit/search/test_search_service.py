@@ -11,12 +11,14 @@ from support.search_bench import ANNA, BEN, LEASE, LIBRARY, Bench, Client, askin
 from support.search_indexes import ENGINES, opened
 
 from gallery.ports.search_index import Everything
+from gallery.runtime.background import background
 from gallery.search.analyser import Analyser
 from gallery.search.documents import Composer
 from gallery.search.domain import Claim
 from gallery.search.indexing import Indexing
 from gallery.search.owners import HttpOwners
 from gallery.search.parser import DEEPEST
+from gallery.search.rebuilding import rebuild_everything
 
 
 @pytest_asyncio.fixture(params=ENGINES)
@@ -181,6 +183,18 @@ async def test_a_rebuild_gives_the_same_answers(bench: Bench, client: Client) ->
     assert {query: await client.ids(query) for query in before} == before
     status = await client.http.get(f"/internal/v1/libraries/{LIBRARY}/status")
     assert status.json() == {"pending": 0}
+
+
+async def test_everything_is_rebuilt_by_whoever_indexes(bench: Bench, client: Client) -> None:
+    await fill(bench)
+    bench.owners.tags[UUID(int=1)] = [("heron", 0.9)]
+    bench.owners.photos[UUID(int=2)]["file"] = "heron.jpg"
+    await bench.note(UUID(int=3))
+    assert await bench.store.claim(limit=9, lease=LEASE), "one that is being indexed, by a loop that has died"
+    async with background(indexing=bench.indexing().run()), asyncio.timeout(20):
+        await rebuild_everything(bench.store)
+    assert await client.ids("heron") == [2, 1]
+    assert await client.ids("") == [4, 3, 2, 1]
 
 
 async def test_changes_of_one_photo_are_composed_once_with_the_newest_revision(bench: Bench) -> None:

@@ -218,6 +218,17 @@ class Profile:
                 yield index
 
     @asynccontextmanager
+    async def search_index_anew(self) -> AsyncIterator[None]:
+        """Have the index made of what is put while the block is open; that of Postgres is written over in place."""
+        if self.choices.search_index is Index.ELASTICSEARCH:
+            from gallery.adapters.elastic_search_index import ElasticSearchIndex
+
+            async with ElasticSearchIndex.open(self.settings(ElasticSettings)) as index, index.made_anew():
+                yield
+        else:
+            yield
+
+    @asynccontextmanager
     async def vectors(self) -> AsyncIterator[Vectors]:
         """Open the vector index."""
         if self.choices.vectors is VectorStore.QDRANT:

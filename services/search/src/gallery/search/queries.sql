@@ -82,6 +82,15 @@ WITH slice AS (
 )
 SELECT photo_id FROM slice ORDER BY photo_id DESC LIMIT 1
 
+-- name: next_number
+SELECT nextval('claims') AS number
+
+-- name: libraries
+SELECT library_id FROM documents UNION SELECT library_id FROM pending
+
+-- name: count_older
+SELECT count(*) AS photos FROM documents WHERE revision < %(number)s
+
 -- name: count_pending
 SELECT count(*) AS pending FROM pending WHERE library_id = %(library_id)s
 

@@ -10,7 +10,9 @@ from gallery.runtime import process
 from gallery.runtime.http import create_app
 from gallery.runtime.neighbours import Service
 from gallery.search.main import SERVICE, consuming, serving
+from gallery.search.rebuilding import rebuild_everything
 from gallery.search.settings import SearchSettings
+from gallery.search.store import Store
 
 
 @asynccontextmanager
@@ -52,6 +54,15 @@ async def migrate() -> None:
     await Profile.read(SearchSettings).migrate(SERVICE)
 
 
+async def remake() -> None:
+    """Have the index made anew while it answers: after a release whose mapping is another, or a restored database."""
+    profile = Profile.read(SearchSettings)
+    async with profile.database(SERVICE) as database, profile.search_index_anew():
+        await rebuild_everything(Store(database))
+
+
 def main() -> int:
     """Run what the command line names."""
-    return process.main("gallery-search", roles={"serve": serve, "consume": consume}, jobs={"migrate": migrate})
+    return process.main(
+        "gallery-search", roles={"serve": serve, "consume": consume}, jobs={"migrate": migrate, "remake": remake}
+    )

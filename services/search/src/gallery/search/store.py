@@ -92,6 +92,21 @@ class Store:
                 row = await (await tx.execute(queries.rebuild, bounds)).fetchone()
             after = row["photo_id"] if row else None
 
+    async def next_number(self) -> int:
+        """A number between those of the takings before and after."""
+        async with self._database.transaction() as tx:
+            rows = await (await tx.execute(queries.next_number)).fetchall()
+        return int(rows[0]["number"])
+
+    async def libraries(self) -> Sequence[UUID]:
+        """Every library that has a photo here."""
+        return [row["library_id"] for row in await self._rows("libraries")]
+
+    async def older_than(self, number: int) -> int:
+        """How many documents were composed before this number."""
+        rows = await self._rows("count_older", number=number)
+        return int(rows[0]["photos"])
+
     async def pending(self, library_id: UUID) -> int:
         """How many photos wait to be indexed."""
         rows = await self._rows("count_pending", library_id=library_id)
