@@ -21,9 +21,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 UV = Path(sys.executable).parent / "uv"
+IMAGE = ["--no-dev", "--package=gallery-adapters", "--extra=distributed"]
 FILES = {
-    "run.txt": ["--no-dev"],
-    "test.txt": ["--all-groups"],
+    "run.txt": ["--all-packages", "--no-dev"],
+    "test.txt": ["--all-packages", "--all-groups"],
+    # Images: one set for the four small services, so that they share the layer; the worker's are large.
+    "service.txt": [*IMAGE, *(f"--package=gallery-{name}" for name in ("upload", "metadata", "search", "gateway"))],
+    "ml-worker.txt": [*IMAGE, "--package=gallery-ml-worker", "--extra=openvino"],
+    # Both builds of onnxruntime write the same folder, so one has to go.
+    "ml-worker-cuda.txt": [*IMAGE, "--package=gallery-ml-worker", "--extra=cuda", "--prune=onnxruntime"],
 }
 PIN = re.compile(r"^([a-z0-9._-]+==[^\s;\\]+(?: ;[^\\]+)?)", re.MULTILINE)
 
@@ -58,7 +64,7 @@ def _resolve(pins: list[str]) -> dict[str, str]:
         _copy_members(copy)
         _constrain(copy / "pyproject.toml", pins)
         subprocess.run([UV, "lock", "--quiet", "--project", copy], check=True)
-        export = [UV, "export", "--quiet", "--project", copy, "--frozen", "--all-packages", "--no-emit-workspace"]
+        export = [UV, "export", "--quiet", "--project", copy, "--frozen", "--no-emit-workspace"]
         return {
             name: subprocess.run(
                 [*export, "--no-header", "--no-annotate", *options], check=True, capture_output=True, text=True
