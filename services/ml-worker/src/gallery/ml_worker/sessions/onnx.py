@@ -31,6 +31,11 @@ class OnnxRuntime:
     def __init__(self, providers: Sequence[str]) -> None:
         """Keep what to run on, the best first."""
         self._providers = list(providers)
+        if self._providers != [CPU]:
+            import onnxruntime
+
+            # CUDA comes as Python packages, in whose folders nobody looks for libraries.
+            onnxruntime.preload_dlls()
 
     def load(self, path: Path, *, also: Sequence[str] = (), exact: bool = True) -> Session:  # noqa: ARG002
         """Load a graph; it is always exact.
