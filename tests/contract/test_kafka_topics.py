@@ -122,3 +122,10 @@ def test_the_command_makes_topics_and_tells_what_it_leaves(cluster: KafkaCluster
     assert (code, answer["differences"]) == (0, left)
     assert {change["topic"] for change in answer["changed"]} == {str(topic) for topic in Topic}
     assert topics("check") == (1, {"differences": left})
+
+
+def test_a_deployment_makes_topics_by_a_job(cluster: KafkaCluster) -> None:
+    command = str(Path(sys.executable).parent / "gallery-topics")
+    settings = {"GALLERY_KAFKA_SERVERS": cluster.servers, "GALLERY_KAFKA_PREFIX": cluster.prefix}
+    subprocess.run([command, "apply"], env=os.environ | settings, check=True)
+    assert asyncio.run(check(cluster)) == []

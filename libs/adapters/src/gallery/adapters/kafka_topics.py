@@ -13,8 +13,14 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from gallery.adapters.kafka_cluster import GRACE, REQUEST_TIMEOUT, KafkaCluster, milliseconds, reaching
 from gallery.adapters.kafka_records import LARGEST_RECORD
+from gallery.adapters.kafka_settings import KafkaSettings
+from gallery.adapters.profile import Profile
 from gallery.events.topics import CATALOGUE, Entry, Topic
+from gallery.runtime import process
 from gallery.runtime.background import finish
+from gallery.runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 COPIES = 3
 """Of each fact, where there are as many brokers; all but one of them have it before it counts as said."""
@@ -170,3 +176,17 @@ async def _admin(cluster: KafkaCluster) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     finally:
         await finish(admin.close(), grace=GRACE)
+
+
+async def _apply() -> None:
+    cluster = Profile.read().settings(KafkaSettings).cluster
+    await apply(cluster)
+    for left in await check(cluster):
+        log.warning(
+            "topic left as it is", topic=left.topic, setting=left.setting, found=left.found, expected=left.expected
+        )
+
+
+def main() -> int:
+    """Run the job of a deployment; people have ``gallery topics``."""
+    return process.main("gallery-topics", roles={}, jobs={"apply": _apply})
