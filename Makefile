@@ -6,18 +6,20 @@ DATA ?=
 PORT ?=
 PHOTOS ?=
 ONCE ?=
+GPU ?=
 
 BIN := .venv/bin
 MEMBERS := $(wildcard libs/* services/*) standalone cli
 EDITABLE := $(foreach member,$(MEMBERS),--editable ./$(member))
 GALLERY := $(BIN)/gallery $(if $(DATA),--data "$(DATA)")
+COMPOSE := docker compose --file docker-compose.yml $(if $(GPU),--file docker-compose.gpu.yml)
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps
 
 # Trust what the machine trusts: behind a company's proxy the certificates are its own.
 export UV_SYSTEM_CERTS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run setup up-native test test-engines check format lock proto openapi bench soak
+.PHONY: help run setup up down up-native test test-engines check format lock proto openapi bench soak
 
 help: ## say what each verb does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -44,6 +46,13 @@ setup: .venv/run.done ## make the environment in .venv
 
 test: .venv/test.done ## run every test that needs no outside server
 	$(BIN)/pytest
+
+up: ## the distributed profile in containers, on PORT or 8420; GPU=1 with an NVIDIA GPU
+	$(PYTHON) deploy/docker/make_secrets.py
+	$(if $(PORT),PORT=$(PORT)) $(COMPOSE) up --detach --build --wait
+
+down: ## stop the containers; what they keep stays
+	$(COMPOSE) down
 
 up-native: .venv/test.done ## run the distributed profile on this machine, real engines and every role a process
 	PYTHONPATH=tests $(BIN)/python -m support.distributed
