@@ -17,7 +17,7 @@ from support.waiting import expect_soon
 from gallery.adapters.memory_blobs import MemoryBlobs
 from gallery.adapters.memory_bus import MemoryBus
 from gallery.events.topics import Topic
-from gallery.events.v1.uploads_pb2 import LANE_INTERACTIVE, PhotoUploaded
+from gallery.events.v1.uploads_pb2 import LANE_BACKFILL, LANE_INTERACTIVE, Lane, PhotoUploaded
 from gallery.ml_worker.analysing import AnalyseRole
 from gallery.ml_worker.analysis import Analysis
 from gallery.ml_worker.domain import Original, Packs, Rendering
@@ -42,7 +42,7 @@ class Service:
     def __init__(self, client: httpx.AsyncClient, bus: MemoryBus, blobs: MemoryBlobs, database: Database) -> None:
         self.client, self.bus, self.blobs, self.database = client, bus, blobs, database
 
-    async def upload(self, content: bytes) -> UUID:
+    async def upload(self, content: bytes, lane: Lane = LANE_INTERACTIVE) -> UUID:
         photo_id = uuid7()
         key = f"originals/{LIBRARY}/{photo_id.hex}"
 
@@ -56,7 +56,7 @@ class Service:
             sha256=hashlib.sha256(content).digest(),
             size_bytes=len(content),
             media_type="image/jpeg",
-            lane=LANE_INTERACTIVE,
+            lane=lane,
         )
         fact = Message(
             id=uuid7(),
@@ -129,6 +129,22 @@ async def test_an_uploaded_photo_can_be_asked_about(service: Service) -> None:
     asked = (await service.client.post("/faces/query", json={"ids": [face["id"]]})).json()
     assert asked["faces"] == [face]
     assert (await service.client.post("/verify")).json() == {"objects": 2, "findings": []}
+
+
+async def test_a_backfill_is_paused_and_resumed(service: Service) -> None:
+    paused = (await service.client.patch("/backfill", json={"paused": True, "weight": 3})).raise_for_status().json()
+    assert (paused["paused"], paused["weight"], paused["lanes"]["backfill"]["pending"]) == (True, 3, 0)
+    async with role(service):
+        waiting = await service.upload(saved(quarters(), "JPEG"), lane=LANE_BACKFILL)
+        at_once = await service.upload(saved(quarters(64, 48), "JPEG"))
+        await expect_soon(lambda: service.looked_at(at_once))
+        assert not await service.looked_at(waiting)
+        shown = (await service.client.get("/backfill")).json()["lanes"]
+        assert shown["backfill"] == {"pending": 1, "done_per_minute": 0, "seconds_left": None}
+        assert (shown["interactive"]["pending"], shown["interactive"]["done_per_minute"]) == (0, 1)
+        await service.client.patch("/backfill", json={"paused": False})
+        await expect_soon(lambda: service.looked_at(waiting))
+    assert (await service.client.patch("/backfill", json={"weight": 11})).status_code == 422
 
 
 async def test_renditions_have_etags_and_ranges(service: Service) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import Request
 
 from gallery.cli.main import COMMANDS, gallery
 from gallery.runtime.http import ProblemError
@@ -179,3 +180,37 @@ def test_the_doctor_names_what_is_amiss(call: Call, fake: Any) -> None:
     result = call("doctor")
     assert result.code == 1
     assert "gallery dead-letters list" in result.out
+
+
+def lanes(**backfill: Any) -> dict[str, Any]:
+    return {"interactive": {"pending": 0, "done_per_minute": 0, "seconds_left": 0}, "backfill": backfill}
+
+
+def test_a_backfill_tells_the_time_that_is_left(call: Call, fake: Any) -> None:
+    going: dict[str, Any] = {"library": ANNA, "paused": False, "weight": 1}
+    going["lanes"] = lanes(pending=600, done_per_minute=80.0, seconds_left=450)
+    fake.answers("GET", "/backfill", {"libraries": [going]})
+    assert call("backfill", "list", "--json").json == {"libraries": [going]}
+    assert "0:07:30" in call("backfill", "list").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "change"),
+    [(["pause"], {"paused": True}), (["resume"], {"paused": False}), (["weight", "3"], {"weight": 3})],
+)
+def test_a_backfill_is_changed(call: Call, fake: Any, arguments: list[str], change: dict[str, Any]) -> None:
+    asked: list[Any] = []
+    held = {
+        "library": ANNA,
+        "paused": True,
+        "weight": 1,
+        "lanes": lanes(pending=6, done_per_minute=0, seconds_left=None),
+    }
+
+    async def answering(request: Request) -> Any:
+        asked.append(await request.json())
+        return held
+
+    fake.app.add_api_route("/api/v1/backfill", answering, methods=["PATCH"])
+    assert "paused" in call("backfill", *arguments).out
+    assert asked == [change]

@@ -334,3 +334,30 @@ async def test_a_service_that_fails_is_named_and_not_quoted(gateway: httpx.Async
     answer = await gateway.get("/people")
     assert (answer.status_code, answer.json()["code"]) == (502, "service_failed")
     assert "secret" not in answer.text
+
+
+BACKFILL = {
+    "library": "01990000-0000-7000-8000-000000000001",
+    "paused": True,
+    "weight": 2,
+    "lanes": {
+        lane: {"pending": 5, "done_per_minute": 1.5, "seconds_left": None} for lane in ("interactive", "backfill")
+    },
+}
+
+
+async def test_a_backfill_is_shown_and_changed(
+    gateway: httpx.AsyncClient, neighbours: dict[str, FastAPI], answers: Answers
+) -> None:
+    answers("ml_worker", "GET", f"{INSIDE}/backfill", BACKFILL)
+    assert (await gateway.get("/backfill")).json() == {"libraries": [BACKFILL]}
+    wishes: list[Any] = []
+
+    async def change(request: Request) -> Any:
+        wishes.append(await request.json())
+        return BACKFILL
+
+    neighbours["ml_worker"].add_api_route(f"{INSIDE}/backfill", change, methods=["PATCH"])
+    assert (await gateway.patch("/backfill", json={"paused": True})).json() == BACKFILL
+    assert wishes == [{"paused": True}]
+    assert (await gateway.patch("/backfill", json={"weight": 0})).status_code == 422

@@ -11,6 +11,7 @@ import pytest_asyncio
 from gallery.runtime.database import Database
 from gallery.runtime.leases import Job, Lane, WorkQueue
 from gallery.runtime.migrations import migrate
+from gallery.runtime.shares import Shares
 
 LONG = timedelta(minutes=5)
 
@@ -52,6 +53,22 @@ async def test_a_claim_reads_few_rows_of_a_long_queue(database: Database) -> Non
     before = await _rows_read(database)
     for _ in range(10):  # long enough for a plan that knows no parameters
         assert len(await queue.claim(stages=["analyse"], limit=16, lease=LONG)) == 16
+    assert await _rows_read(database) - before < 10_000
+
+
+async def test_a_claim_passes_over_a_long_queue_that_is_paused(database: Database) -> None:
+    await fill(database, Lane.BACKFILL, jobs=50_000, libraries=2)
+    async with database.transaction() as tx:
+        await tx.execute("ANALYZE work")
+    await Shares(database).change(UUID(int=0), paused=True)
+    queue = WorkQueue(database)
+    before = await _rows_read(database)
+    for _ in range(10):
+        assert len(await queue.claim(stages=["analyse"], limit=16, lease=LONG)) == 16
+    await Shares(database).change(UUID(int=1), paused=True)
+    for _ in range(10):
+        assert not await queue.claim(stages=["analyse"], limit=16, lease=LONG)
+        assert not await queue.library_has(UUID(int=0), stage="analyse")
     assert await _rows_read(database) - before < 10_000
 
 

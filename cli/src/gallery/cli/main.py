@@ -21,6 +21,7 @@ COMMANDS = {
     "photo": ("asking", "Everything known of one photo."),
     "face": ("asking", "One face, and why it is whose it is."),
     "packs": ("asking", "The model packs."),
+    "backfill": ("backfill", "Large imports: how far, pause, resume."),
     "dead-letters": ("upkeep", "Facts that could not be handled."),
     "events": ("upkeep", "Have services say their facts again."),
     "topics": ("topics", "The topics in Kafka, against their catalogue."),

@@ -73,10 +73,20 @@ class WorkQueue:
         )
         tx.wake(CHANNEL)
 
-    async def claim(self, *, stages: Sequence[str], limit: int, lease: timedelta) -> Sequence[Leased]:
-        """Take at most ``limit`` jobs, fairly over libraries and lanes; none when there is nothing ready."""
+    async def claim(
+        self, *, stages: Sequence[str], limit: int, lease: timedelta, pausable: bool = True
+    ) -> Sequence[Leased]:
+        """Take at most ``limit`` jobs, fairly over libraries and lanes; none when there is nothing ready.
+
+        Args:
+            stages: Kinds of work that the caller can do.
+            limit: How many at most.
+            lease: How long they are the caller's.
+            pausable: Whether to leave the backfill of libraries that are paused.
+        """
+        asked = {"stages": list(stages), "limit": limit, "lease": lease, "pausable": pausable}
         async with self._database.transaction() as tx:
-            cursor = await tx.execute(queries.claim_work, {"stages": list(stages), "limit": limit, "lease": lease})
+            cursor = await tx.execute(queries.claim_work, asked)
             return [_leased(row) for row in await cursor.fetchall()]
 
     async def finish(self, tx: Transaction, leased: Leased) -> None:
@@ -104,7 +114,7 @@ class WorkQueue:
             return await (await connection.execute(queries.work_depth)).fetchall()
 
     async def library_has(self, library_id: UUID, *, stage: str) -> bool:
-        """Whether any job of this stage is left in a library, leased ones included."""
+        """Whether any job of this stage is left in a library, leased ones included, those of a paused lane not."""
         async with self._database.read() as connection:
             cursor = await connection.execute(queries.library_has_work, {"library_id": library_id, "stage": stage})
             row = await cursor.fetchone()

@@ -91,7 +91,7 @@ ON CONFLICT (subject, stage) DO UPDATE SET
     lane = CASE WHEN excluded.lane = 'interactive' THEN 'interactive' ELSE work.lane END
 
 -- name: claim_work
--- Round robin over the libraries of a lane; three slots in four go to the interactive lane, by chance, so that claims of
+-- Round robin over the libraries of a lane, as many turns in a round as a library has weight; three slots in four go to the interactive lane, by chance, so that claims of
 -- one do not starve backfill. Queues are found by jumping through the index: the cost grows with the number of
 -- libraries, not with the work that waits.
 WITH RECURSIVE queues AS (
@@ -105,15 +105,17 @@ WITH RECURSIVE queues AS (
     ) AS later
 ), heads AS (
     SELECT head.id, queues.lane,
-           row_number() OVER (PARTITION BY queues.lane, queues.library_id ORDER BY head.id) AS turn
-    FROM queues CROSS JOIN LATERAL (
+           (row_number() OVER (PARTITION BY queues.lane, queues.library_id ORDER BY head.id) - 1)
+           / coalesce(shares.weight, 1) AS round
+    FROM queues LEFT JOIN shares USING (library_id) CROSS JOIN LATERAL (
         SELECT id FROM work
         WHERE stage = queues.stage AND lane = queues.lane AND library_id = queues.library_id
           AND not_before <= now() AND (leased_until IS NULL OR leased_until < now())
-        ORDER BY id LIMIT 2 * %(limit)s -- some may be locked by another claim
+        ORDER BY id LIMIT 2 * %(limit)s + coalesce(shares.weight, 1) -- some may be locked by another claim
     ) AS head
+    WHERE NOT (%(pausable)s AND queues.lane = 'backfill' AND coalesce(shares.paused, false))
 ), ranked AS (
-    SELECT id, (row_number() OVER (PARTITION BY lane ORDER BY turn, random()) - random())
+    SELECT id, (row_number() OVER (PARTITION BY lane ORDER BY round, random()) - random())
                * CASE lane WHEN 'interactive' THEN 1 ELSE 3 END AS place
     FROM heads
     ORDER BY place LIMIT 2 * %(limit)s
@@ -134,12 +136,14 @@ RETURNING work.id, library_id, subject, stage, lane, asked, attempt, fence
 -- name: finish_work
 -- Gone, unless it was asked for again meanwhile.
 WITH held AS (
-    SELECT id, asked FROM work WHERE id = %(id)s AND fence = %(fence)s FOR UPDATE
+    SELECT id, asked, library_id, stage, lane FROM work WHERE id = %(id)s AND fence = %(fence)s FOR UPDATE
 ), again AS (
     UPDATE work SET leased_until = NULL, attempt = 0, not_before = now()
     FROM held WHERE work.id = held.id AND held.asked > %(asked)s
 ), done AS (
     DELETE FROM work USING held WHERE work.id = held.id AND held.asked <= %(asked)s
+), ended AS (
+    INSERT INTO ended_work (library_id, stage, lane) SELECT library_id, stage, lane FROM held
 )
 SELECT id FROM held
 
@@ -153,4 +157,33 @@ SELECT stage, lane, count(*) AS pending,
 FROM work GROUP BY stage, lane ORDER BY stage, lane
 
 -- name: library_has_work
-SELECT EXISTS (SELECT FROM work WHERE library_id = %(library_id)s AND stage = %(stage)s) AS pending
+-- What is paused is not waited for.
+SELECT EXISTS (
+    SELECT FROM work WHERE library_id = %(library_id)s AND stage = %(stage)s
+      AND lane = ANY(CASE WHEN EXISTS (SELECT FROM shares WHERE library_id = %(library_id)s AND paused)
+                          THEN ARRAY['interactive'] ELSE ARRAY['interactive', 'backfill'] END)) AS pending
+
+-- name: share
+SELECT weight, paused FROM shares WHERE library_id = %(library_id)s
+
+-- name: change_share
+INSERT INTO shares (library_id, weight, paused)
+VALUES (%(library_id)s, coalesce(%(weight)s::smallint, 1), coalesce(%(paused)s::boolean, false))
+ON CONFLICT (library_id) DO UPDATE SET
+    weight = coalesce(%(weight)s::smallint, shares.weight),
+    paused = coalesce(%(paused)s::boolean, shares.paused)
+
+-- name: work_pace
+SELECT lane, coalesce(waiting.jobs, 0)::int AS pending,
+       coalesce(recent.jobs * 60 / extract(epoch FROM greatest(now() - recent.since, %(shortest)s)), 0)::float AS per_minute
+FROM unnest(ARRAY['interactive', 'backfill']) AS lane
+LEFT JOIN (
+    SELECT lane, count(*) AS jobs FROM work WHERE library_id = %(library_id)s AND stage = %(stage)s GROUP BY lane
+) AS waiting USING (lane)
+LEFT JOIN (
+    SELECT lane, count(*) AS jobs, min(at) AS since FROM ended_work
+    WHERE library_id = %(library_id)s AND stage = %(stage)s AND at > now() - %(over)s GROUP BY lane
+) AS recent USING (lane)
+
+-- name: forget_ended_work
+DELETE FROM ended_work WHERE at <= now() - %(over)s

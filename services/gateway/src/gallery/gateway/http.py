@@ -88,6 +88,7 @@ def create_routers(
         _uploads(neighbours, allowed),
         _photos(neighbours, allowed),
         _people(neighbours, allowed),
+        _backfill(neighbours, allowed),
         _operation(neighbours, allowed, effective_settings),
     )
 
@@ -169,6 +170,21 @@ def _people(neighbours: Neighbours, allowed: Any) -> APIRouter:
     @router.get("/faces/{face_id}", response_model=shapes.Face)
     async def face(face_id: UUID, library: UUID = allowed) -> Any:
         return await faces.show(library, face_id)
+
+    return router
+
+
+def _backfill(neighbours: Neighbours, allowed: Any) -> APIRouter:
+    router = APIRouter(prefix=VERSION, tags=["backfill"])
+
+    @router.get("/backfill", response_model=shapes.Backfills)
+    async def backfill(library: UUID = allowed) -> Any:
+        return {"libraries": [await neighbours.ml_worker.ask("GET", "/backfill", library=library)]}
+
+    @router.patch("/backfill", response_model=shapes.Backfill)
+    async def change_backfill(wish: shapes.BackfillChange, library: UUID = allowed) -> Any:
+        changes = wish.model_dump(exclude_none=True)
+        return await neighbours.ml_worker.ask("PATCH", "/backfill", library=library, json=changes)
 
     return router
 

@@ -211,6 +211,36 @@ class Status(Answer):
     consistent: bool
 
 
+class LanePace(Answer):
+    """How far one lane of a library is."""
+
+    pending: int
+    done_per_minute: float = Field(description="Over the last five minutes")
+    seconds_left: int | None = Field(description="At that pace; null when nothing moves or the lane is paused")
+
+
+class Backfill(Answer):
+    """How the photos of one library are worked through."""
+
+    library: UUID
+    paused: bool = Field(description="The backfill lane waits; what is interactive goes on")
+    weight: int = Field(description="Turns in a round of all libraries")
+    lanes: dict[Literal["interactive", "backfill"], LanePace]
+
+
+class Backfills(Answer):
+    """All libraries."""
+
+    libraries: list[Backfill]
+
+
+class BackfillChange(BaseModel):
+    """What is to be another than before."""
+
+    paused: bool | None = None
+    weight: int | None = Field(default=None, ge=1, le=10)
+
+
 class Finding(Answer):
     """Something that is not as it should be."""
 

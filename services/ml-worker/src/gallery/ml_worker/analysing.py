@@ -221,6 +221,7 @@ class AnalyseRole:
         while not self._stopping:
             try:
                 await self._analysis.sweep()
+                await self._photos.shares.forget_ended()
             except Exception:
                 log.exception("sweeping failed, it is tried again")
             await asyncio.sleep(SWEEP_EVERY.total_seconds())

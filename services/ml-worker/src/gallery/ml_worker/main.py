@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from gallery.events.topics import Topic
 from gallery.ml_worker.analysing import AnalyseRole
 from gallery.ml_worker.analysis import Analysis
+from gallery.ml_worker.backfill import backfill_router
 from gallery.ml_worker.choice import choose
 from gallery.ml_worker.events import handlers
 from gallery.ml_worker.http import create_router, create_status_router
@@ -47,6 +48,7 @@ async def serving(*, settings: MlWorkerSettings, database: Database, blobs: Blob
     routers = [
         create_router(database=database, photos=photos, people=people, blobs=blobs),
         create_status_router(photos=photos, people=people, choice=choice),
+        backfill_router(photos.shares),
         dead_letters_router(database),
     ]
     yield create_app(title="Smart Gallery ML worker", routers=routers, ready=database.ready)

@@ -11,6 +11,7 @@ from gallery.ml_worker.domain import End, Measures, Packs, Photo, Rendition, See
 from gallery.runtime.database import Database, Row, Transaction
 from gallery.runtime.ids import uuid7
 from gallery.runtime.leases import CHANNEL, Job, Lane, Leased, WorkQueue
+from gallery.runtime.shares import Shares
 from gallery.runtime.sql import Queries
 
 queries = Queries.load("gallery.ml_worker")
@@ -26,6 +27,7 @@ class PhotoStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.queue = WorkQueue(database)
+        self.shares = Shares(database)
 
     async def take_in(self, tx: Transaction, photo: Photo, *, lane: Lane) -> None:
         """Keep a photo that was uploaded and ask for its analysis, unless that has ended."""

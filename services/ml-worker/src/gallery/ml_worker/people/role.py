@@ -55,7 +55,8 @@ class PeopleRole:
 
     async def step(self) -> bool:
         """Take one slice of one library's work; false when there was none."""
-        claimed = await self._queue.claim(stages=[STAGE], limit=1, lease=LEASE)
+        # Pausable is what looks at photos: faces that were found are brought to their end.
+        claimed = await self._queue.claim(stages=[STAGE], limit=1, lease=LEASE, pausable=False)
         if not claimed:
             return await self._ask_for_groupings()
         leased = claimed[0]
