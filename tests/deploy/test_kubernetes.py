@@ -8,12 +8,15 @@ import kubernetes_validate
 import psycopg
 import pytest
 from support.deployment import (
+    BEFORE_THE_START,
     ENGINES,
+    PROGRAMS,
     ROOT,
     STOPS_WITHIN_SECONDS,
     Command,
     askers,
     check_settings,
+    jobs,
     needs,
     processes,
 )
@@ -298,6 +301,13 @@ def test_tells_who_runs_it_which_secrets_there_are() -> None:
         (row,) = re.findall(rf"^\| `{secret['name']}` \|.*$", text, re.MULTILINE)
         for literal in secret["literals"]:
             assert f"`{literal.partition('=')[0]}`" in row
+
+
+def test_tells_who_runs_it_what_is_done_by_hand() -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    for program in PROGRAMS:
+        for job in jobs(program) - BEFORE_THE_START:
+            assert f"{program} {job}" in text
 
 
 def test_has_an_image_for_every_process() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from support.deployment import ROOT, SERVICES, roles
+from support.deployment import ROOT, SERVICES, jobs, roles
 from support.go_tools import COMPOSE, KUSTOMIZE, module, program
 from support.kustomization import Manifest, build
 from support.manifests import check_restricted, check_schema, containers, of_kind, pods
@@ -138,7 +138,7 @@ def test_an_environment_has_all_that_its_programs_need(requirements: str, member
             [tmp_path / "app/bin" / name, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False, env={}
         )
         assert told.returncode == 0, told.stderr
-        assert all(role in told.stdout for role in roles(name))
+        assert all(word in told.stdout for word in roles(name) | jobs(name))
     modules = "gallery.adapters.s3_blobs, gallery.adapters.elastic_search_index"
     modules += ", gallery.adapters.qdrant_vectors, gallery.adapters.kafka_bus"
     subprocess.run([tmp_path / "app/bin/python", "-c", f"import {modules}"], cwd=tmp_path, check=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -19,6 +20,8 @@ from gallery.runtime.settings import PREFIX, Settings, load
 ROOT = Path(__file__).parents[2]
 SERVICES = ("upload", "metadata", "ml-worker", "search", "gateway")
 PROGRAMS = (*(f"gallery-{service}" for service in SERVICES), "gallery-relay", "gallery-topics")
+BEFORE_THE_START = frozenset({"migrate", "apply"})
+"""Jobs that have to be done before processes can serve."""
 STOPS_WITHIN_SECONDS = 10
 
 _ENGINES = {
@@ -86,16 +89,29 @@ def check_settings(settings: Mapping[str, str], *, secrets: Path, environment: p
 
 @cache
 def roles(program: str) -> frozenset[str]:
-    """The roles and jobs of a program."""
+    """What a program runs as until it is told to stop."""
+    return frozenset(_told(program)["roles"])
+
+
+@cache
+def jobs(program: str) -> frozenset[str]:
+    """What a program does once."""
+    return frozenset(_told(program)["jobs"])
+
+
+def _told(program: str) -> dict[str, Any]:
     (script,) = entry_points(group="console_scripts", name=program)
-    with patch.object(process, "main") as told:
+    with patch.object(process, "main") as main:
         script.load()()
-    return frozenset({*told.call_args.kwargs["roles"], *told.call_args.kwargs["jobs"]})
+    told: dict[str, Any] = main.call_args.kwargs
+    return told
 
 
 def processes() -> frozenset[Command]:
-    """Every process and job that the distributed profile consists of."""
-    return frozenset((program, role) for program in PROGRAMS for role in roles(program))
+    """Every process and job that the distributed profile consists of, without jobs that people do by hand."""
+    return frozenset(
+        (program, role) for program in PROGRAMS for role in roles(program) | (jobs(program) & BEFORE_THE_START)
+    )
 
 
 def needs(command: Sequence[str]) -> Needs:
