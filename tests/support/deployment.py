@@ -99,11 +99,11 @@ def jobs(program: str) -> frozenset[str]:
     return frozenset(_told(program)["jobs"])
 
 
-def _told(program: str) -> dict[str, Any]:
+def _told(program: str) -> Mapping[str, Any]:
     (script,) = entry_points(group="console_scripts", name=program)
     with patch.object(process, "main") as main:
         script.load()()
-    told: dict[str, Any] = main.call_args.kwargs
+    told: Mapping[str, Any] = main.call_args.kwargs
     return told
 
 
