@@ -119,6 +119,7 @@ async def test_two_processes_may_make_a_collection_at_once() -> None:
 
     async with over(other_was_quicker) as vectors:
         await vectors.ensure("faces", dimension=2)
+    assert len(server.bodies("PUT /collections/g-faces/index")) == 1, "whoever made it may have stopped half-way"
 
 
 async def test_every_question_names_a_library_and_every_write_is_waited_for() -> None:
