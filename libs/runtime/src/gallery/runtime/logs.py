@@ -5,6 +5,7 @@ Nothing about a person goes into a log: no names, no paths of users, no coordina
 
 import logging
 import sys
+from datetime import timedelta
 
 import structlog
 from structlog.stdlib import BoundLogger
@@ -17,6 +18,32 @@ SHARED: tuple[Processor, ...] = (
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 )
+
+
+OURS = "gallery"
+SAY_AGAIN_AFTER = timedelta(minutes=1)
+COMPLAINTS = 1000
+"""More different ones come from a library that puts numbers into its texts; then it is begun anew."""
+
+
+class OnceAMinute(logging.Filter):
+    """Passes each complaint of a library once a minute: of a server that is away, clients speak many times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """See ``logging.Filter``."""
+        if record.name.partition(".")[0] == OURS or record.exc_info:
+            return True
+        complaint = (record.name, str(record.msg))  # with placeholders: the numbers in it differ
+        if record.created - self._passed.get(complaint, 0) < SAY_AGAIN_AFTER.total_seconds():
+            return False
+        if len(self._passed) >= COMPLAINTS:
+            self._passed.clear()
+        self._passed[complaint] = record.created
+        return True
 
 
 def get_logger(name: str) -> BoundLogger:
@@ -41,6 +68,7 @@ def configure(*, json: bool | None = None, level: str = "INFO") -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(json=json)],
         )
     )
+    handler.addFilter(OnceAMinute())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -50,8 +78,8 @@ def configure(*, json: bool | None = None, level: str = "INFO") -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,
     )
-    # Their lines show whole addresses, search words included.
-    for chatty in ("httpx", "httpcore", "uvicorn.access", "uvicorn.error"):
+    # Their lines show whole addresses, search words included; or each step of every rebalance.
+    for chatty in ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
