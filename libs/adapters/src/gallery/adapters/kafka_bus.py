@@ -140,6 +140,7 @@ class KafkaSubscription(ConsumerRebalanceListener):
         for tp, place in kept.items():
             self._consumer.seek(tp, place.next)
         self._assigned.set()
+        log.info("partitions assigned", generation=self.generation, partitions=len(assigned), kept=len(kept))
 
     def _hand_out(self, record: Record) -> Iterable[Message]:
         place = self._places[TopicPartition(record.topic, record.partition)]
