@@ -19,6 +19,14 @@ ENDINGS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is known of the digest of a file since an import before: ``recall`` gives it, ``keep`` notes it."""
+
+    recall: Callable[[], str | None]
+    keep: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One file to import: a photo or video by content or name.
 
@@ -28,6 +36,7 @@ class Source:
         modified: When it was last changed; None when its source does not say in which zone.
         opened: Opens it for reading.
         said: Reads what its sidecar says, in the members of the upload's field ``said``.
+        remembered: Its digest, where reading it once more is to be spared.
     """
 
     file: str
@@ -35,6 +44,7 @@ class Source:
     modified: datetime | None
     opened: Callable[[], IO[bytes]]
     said: Callable[[], Said | None]
+    remembered: Remembered | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from gallery.cli.errors import CommandError, ExitCode
 
 COMMANDS = {
     "up": ("serving", "Serve everything in one process tree."),
-    "import": ("serving", "Bring folders, files and zip files in."),
+    "import": ("serving", "Bring folders, files, zip files and buckets in."),
     "status": ("asking", "How far every photo is."),
     "people": ("asking", "Who was found."),
     "faces": ("asking", "Every face."),

@@ -29,12 +29,16 @@ def pieces(source: Source) -> Iterator[bytes]:
 
 
 def digest(source: Source) -> str:
-    """Return the SHA-256 of a source in hex.
+    """Return the SHA-256 of a source in hex, from memory where it is noted.
 
     Raises:
         UnreadableSourceError: It cannot be read.
     """
+    if source.remembered and (noted := source.remembered.recall()):
+        return noted
     found = hashlib.sha256()
     for piece in pieces(source):
         found.update(piece)
+    if source.remembered:
+        source.remembered.keep(found.hexdigest())
     return found.hexdigest()

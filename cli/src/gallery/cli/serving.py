@@ -2,12 +2,16 @@
 
 import asyncio
 import subprocess
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from gallery.cli import output
+from gallery.cli.buckets import SCHEME, BucketPrefix, walk_bucket
 from gallery.cli.connection import Connection, client, connected, running_on, started, token
+from gallery.cli.digest_notes import DigestNotes
 from gallery.cli.errors import CommandError, ExitCode
 from gallery.cli.found import Found
 from gallery.cli.importing import bring_in
@@ -22,21 +26,30 @@ def _import(connection: Connection, found: Found, *, lane: str, wait: bool) -> S
 
 
 @click.command("import")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("places", metavar="PATHS…", nargs=-1, required=True)
 @click.option("--lane", type=click.Choice(["interactive", "backfill"]), default="backfill", show_default=True)
 @click.option("--no-wait", is_flag=True, help="Return once everything is stored.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.pass_obj
-def import_(target: Target, paths: tuple[Path, ...], *, lane: str, no_wait: bool, as_json: bool) -> None:
-    """Bring folders, files and zip files into the gallery."""
-    found = walk(paths)
-    with connected(target.data, server=target.server) as connection:
-        result = _import(connection, found, lane=lane, wait=not no_wait)
+def import_(target: Target, places: tuple[str, ...], *, lane: str, no_wait: bool, as_json: bool) -> None:
+    """Bring folders, files, zip files and s3://BUCKET/PREFIX into the gallery."""
+    with closing(DigestNotes(target.data)) as notes:
+        found = _find(places, notes=notes)
+        with connected(target.data, server=target.server) as connection:
+            result = _import(connection, found, lane=lane, wait=not no_wait)
     if as_json:
         output.document(result.document())
     else:
         output.summary(result)
     raise click.exceptions.Exit(result.exit_code)
+
+
+def _find(places: Sequence[str], *, notes: DigestNotes) -> Found:
+    found = walk([Path(place) for place in places if not place.startswith(SCHEME)])
+    for place in places:
+        if place.startswith(SCHEME):
+            walk_bucket(BucketPrefix.parse(place), found, notes=notes)
+    return found
 
 
 @click.command()
