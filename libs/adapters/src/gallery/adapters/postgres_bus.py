@@ -25,6 +25,9 @@ Cursor = tuple[int, int, int]
 
 START: Cursor = (0, 0, 0)
 
+LET_GO = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
+"""A member whose machine vanished is missed after 25 s instead of two hours, and the next has its turn."""
+
 POLL_EVERY = timedelta(milliseconds=500)
 """Polling is the truth; a notice only shortens the wait."""
 
@@ -162,7 +165,9 @@ class PostgresBus:
     @asynccontextmanager
     async def subscribe(self, name: str, topics: Sequence[str]) -> AsyncIterator[PostgresSubscription]:
         """See ``Bus.subscribe``; a second member, in whatever process, waits until the first has left."""
-        async with await AsyncConnection[Row].connect(self._url, row_factory=dict_row, autocommit=True) as connection:
+        async with await AsyncConnection[Row].connect(
+            self._url, row_factory=dict_row, autocommit=True, options=LET_GO
+        ) as connection:
             await connection.execute(_JOIN, [name])
             places = await self._places(connection, name, topics)
             yield PostgresSubscription(self, connection, name=name, places=places)
