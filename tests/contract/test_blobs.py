@@ -54,6 +54,10 @@ async def test_what_was_put_can_be_read(blobs: Blobs) -> None:
     assert await blobs.stat("library/a") == stored
 
 
+async def test_there_is_room_or_nobody_knows(blobs: Blobs) -> None:
+    assert await blobs.room() != 0
+
+
 async def test_an_empty_object_is_an_object(blobs: Blobs) -> None:
     await blobs.put("a", pieces(b""))
     assert await content_of(blobs, "a") == b""
@@ -234,6 +238,19 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(tmp_pat
         writer.send_signal(signal.SIGKILL)
     LocalBlobs(tmp_path)
     assert files(tmp_path) == []
+
+
+async def test_what_is_to_stay_free_is_left_to_others(tmp_path: Path) -> None:
+    with small_disk(tmp_path, size="1m"):
+        blobs = LocalBlobs(tmp_path, keep_free=500_000)
+        assert 0 < (await blobs.room() or 0) < 550_000
+        await blobs.put("first", pieces(b"x" * 400_000))
+        await blobs.put("larger-than-the-room", pieces(b"x" * 200_000))
+        assert await blobs.room() == 0
+        with pytest.raises(BlobStoreFullError):
+            await blobs.put("small", pieces(b"x"))
+        await blobs.delete("first")
+        await blobs.put("small", pieces(b"x"))
 
 
 async def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """File systems that are full soon."""
 
+import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,3 +22,22 @@ def small_disk(folder: Path, *, size: str) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def free(folder: Path) -> int:
+    """Bytes left on a folder's disk."""
+    return shutil.disk_usage(folder).free
+
+
+def ballast(folder: Path, *, leave: int) -> Path:
+    """Fill a folder's disk until this many bytes are left; delete what is returned to have the room again."""
+    path = folder / "ballast"
+    with path.open("wb") as file:
+        piece = free(folder) - leave
+        while piece > 0:
+            try:
+                os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, piece)
+                piece = free(folder) - leave
+            except OSError:  # others have taken some meanwhile
+                piece //= 2
+    return path

@@ -269,7 +269,7 @@ async def test_status_brings_everything_together(gateway: httpx.AsyncClient, ans
     ledger = {"photos": 1, "stages": {"faces": counts}, "consistent": True, "rejected": []}
     answers("metadata", "GET", f"{INSIDE}/ledger", ledger)
     answers("search", "GET", f"{INSIDE}/status", {"pending": 4})
-    worker = {"queue": {}, "grouping": {"pending": True}, "packs": {"face": "p"}, "without_pack": ["text"]}
+    worker = {"queue": {}, "grouping": {"pending": True}, "room": 7, "packs": {"face": "p"}, "without_pack": ["text"]}
     answers("ml_worker", "GET", f"{INSIDE}/status", worker)
     status = (await gateway.get("/status")).json()
     assert status == {**ledger, "search": {"pending": 4}, **worker}

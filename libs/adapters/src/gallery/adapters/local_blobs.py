@@ -13,6 +13,7 @@ import functools
 import hashlib
 import itertools
 import os
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -42,12 +43,15 @@ class LocalBlobs:
 
     Args:
         root: Made if it is not there.
+        keep_free: Bytes of the disk that are left to others, such as the database; a single large object may take
+            some of them.
 
     Raises:
         OSError: The folder cannot be made or written.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, keep_free: int = 0) -> None:
+        self._keep_free = keep_free
         self._objects = root / "objects"
         self._objects.mkdir(parents=True, exist_ok=True)
         self._incoming = Incoming(root / "incoming")
@@ -63,7 +67,7 @@ class LocalBlobs:
         final = self._path(key)
         writing = self._incoming.file()
         try:
-            await _storing(key, writing.open)
+            await _storing(key, functools.partial(self._begin, key, writing))
             async for batch in _batched(chunks):
                 await _storing(key, functools.partial(writing.write, batch))
             return await _storing(key, functools.partial(self._commit, key, writing, final, sha256))
@@ -81,6 +85,10 @@ class LocalBlobs:
                 start += len(chunk)
         finally:
             os.close(fd)
+
+    async def room(self) -> int | None:
+        """Bytes that may still be stored; see `gallery.ports.blobs.Blobs.room`."""
+        return await in_thread(self._room)
 
     async def stat(self, key: str) -> StoredBlob:
         """Say size and digest; see `gallery.ports.blobs.Blobs.stat`.
@@ -109,6 +117,14 @@ class LocalBlobs:
 
     def _path(self, key: str) -> Path:
         return self._objects / checked_key(key)
+
+    def _room(self) -> int:
+        return max(0, shutil.disk_usage(self._objects).free - self._keep_free)
+
+    def _begin(self, key: str, writing: Unfinished) -> None:
+        if not self._room():
+            raise BlobStoreFullError(key)
+        writing.open()
 
     def _commit(self, key: str, writing: Unfinished, final: Path, sha256: bytes | None) -> StoredBlob:
         digest, size = writing.finish()

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import httpx
-from pydantic import Field, SecretStr
+from pydantic import ByteSize, Field, SecretStr
 
 from gallery.adapters.elastic_settings import ElasticSettings
 from gallery.adapters.kafka_settings import KafkaSettings
@@ -84,6 +84,14 @@ class ProfileSettings(Settings):
         default=BlobStore.LOCAL,
         title="Blobs",
         description="Where originals and renditions lie: local, in the data folder, or s3.",
+    )
+    keep_free: ByteSize = Field(
+        default=ByteSize(512 * 2**20),
+        ge=0,
+        title="Room to leave",
+        description="No file is stored in the data folder while less than this is free on its disk, so that the"
+        " database, whose log alone may grow so large, can go on. Bytes; suffixes such as 500MB and 8GiB are"
+        " understood.",
     )
     bus: Carrier = Field(
         default=Carrier.POSTGRES,
@@ -201,7 +209,7 @@ class Profile:
         else:
             from gallery.adapters.local_blobs import LocalBlobs
 
-            yield LocalBlobs(self.folder / "blobs")
+            yield LocalBlobs(self.folder / "blobs", keep_free=self.choices.keep_free)
 
     @asynccontextmanager
     async def search_index(self) -> AsyncIterator[SearchIndex]:

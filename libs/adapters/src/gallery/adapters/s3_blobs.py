@@ -74,6 +74,10 @@ class S3Blobs:
             async for piece in pieces:
                 yield piece
 
+    async def room(self) -> int | None:
+        """A bucket does not say."""
+        return None
+
     async def stat(self, key: str) -> StoredBlob:
         """Say size and digest; see `gallery.ports.blobs.Blobs.stat`.
 

@@ -57,6 +57,10 @@ class Blobs(Protocol):
         """
         ...
 
+    async def room(self) -> int | None:
+        """Bytes that may still be stored; None when the store does not say. At 0 every put is refused."""
+        ...
+
     async def stat(self, key: str) -> StoredBlob:
         """Say size and digest, the digest as recorded at the put.
 

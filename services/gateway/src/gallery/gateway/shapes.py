@@ -204,11 +204,12 @@ class StageCounts(Answer):
 
 
 class Status(Answer):
-    """The ledger, and what is still on its way."""
+    """The ledger, and what is still on its way; ``room`` is how many bytes may still be stored, if anybody knows."""
 
     photos: int
     stages: dict[str, StageCounts]
     consistent: bool
+    room: int | None = None
 
 
 class LanePace(Answer):

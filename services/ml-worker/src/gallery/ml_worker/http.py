@@ -84,7 +84,7 @@ def create_router(*, database: Database, photos: PhotoStore, people: PeopleStore
     return router
 
 
-def create_status_router(*, photos: PhotoStore, people: PeopleStore, choice: Choice) -> APIRouter:
+def create_status_router(*, photos: PhotoStore, people: PeopleStore, blobs: Blobs, choice: Choice) -> APIRouter:
     """Build the routes that answer about work and packs."""
     router = APIRouter(prefix="/internal/v1/libraries/{library_id}")
 
@@ -96,6 +96,7 @@ def create_status_router(*, photos: PhotoStore, people: PeopleStore, choice: Cho
         return {
             "queue": queue,
             "grouping": {"pending": await people.pending(library_id)},
+            "room": await blobs.room(),
             "packs": {"face": choice.names.face, "tags": choice.names.tag},
             "without_pack": choice.without_pack,
             "notices": choice.notices,

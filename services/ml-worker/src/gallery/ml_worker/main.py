@@ -47,7 +47,7 @@ async def serving(*, settings: MlWorkerSettings, database: Database, blobs: Blob
 
     routers = [
         create_router(database=database, photos=photos, people=people, blobs=blobs),
-        create_status_router(photos=photos, people=people, choice=choice),
+        create_status_router(photos=photos, people=people, blobs=blobs, choice=choice),
         backfill_router(photos.shares),
         dead_letters_router(database),
     ]
