@@ -29,6 +29,7 @@ from gallery.ml_worker.media.renderer import TARGET, TIME_LIMIT, JailedRenderer
 from gallery.ml_worker.ports import Looker, Renderer
 from gallery.ml_worker.store import ANALYSE, PEOPLE, PhotoStore
 from gallery.ml_worker.verification import verify
+from gallery.ports.blobs import BlobStoreFullError, StoredBlob
 from gallery.runtime import partitions
 from gallery.runtime.database import Database
 from gallery.runtime.ids import uuid7
@@ -188,6 +189,66 @@ async def test_what_is_not_the_files_fault_is_tried_again_a_few_times(
     async with bench.working(renderer=PlainRenderer(failures=failures, error=error)):
         await expect_soon(bench.quiet)
     assert (await bench.outcomes(photo_id))["rendered"][0] == state
+
+
+class FullBlobs(MemoryBlobs):
+    """Refuses what is put while it is full; says so before, where ``said``."""
+
+    def __init__(self, *, said: bool) -> None:
+        super().__init__()
+        self.full = False
+        self.said = said
+        self.refused = self.asked = 0
+
+    async def room(self) -> int | None:
+        self.asked += 1
+        return 0 if self.full and self.said else None
+
+    async def put(self, key: str, chunks: AsyncIterator[bytes], *, sha256: bytes | None = None) -> StoredBlob:
+        if self.full and "thumbnail" in key:
+            self.refused += 1
+            raise BlobStoreFullError(key)
+        return await super().put(key, chunks, sha256=sha256)
+
+
+async def test_want_of_room_is_no_photos_fault_however_often_it_is_met(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysing, "AFTER_FULL", timedelta(0))
+    bench.blobs = blobs = FullBlobs(said=False)
+    photo_id = await bench.upload(PICTURE)
+    blobs.full = True
+
+    async def refused() -> bool:
+        return blobs.refused > analysing.CLAIMS + 5
+
+    async with bench.working():
+        await expect_soon(refused)
+        blobs.full = False
+        await expect_soon(bench.quiet)
+    assert [stage.attempts for stage in (await bench.said(photo_id))[0].stages] == [1, 1, 1, 1]
+    assert (await bench.outcomes(photo_id))["rendered"] == (pb.STAGE_STATE_DONE, "")
+    assert len([key async for key in blobs.keys("renditions")]) == 2
+
+
+async def test_nothing_is_looked_at_in_vain_while_there_is_no_room(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(analysing, "WHILE_FULL", timedelta(milliseconds=1))
+    bench.blobs = blobs = FullBlobs(said=True)
+    await bench.upload(PICTURE)
+    blobs.full = True
+    looker = FakeLooker()
+
+    async def asked() -> bool:
+        return blobs.asked > 20
+
+    async with bench.working(looker=looker):
+        await expect_soon(asked)
+        assert looker.batches == []
+        blobs.full = False
+        await expect_soon(bench.quiet)
+    assert looker.batches == [1]
 
 
 async def test_a_picture_that_upsets_the_models_fails_alone(bench: Bench) -> None:

@@ -83,6 +83,28 @@ async def test_keys_that_wait_for_their_next_attempt_hold_up_nobody(database: Da
         await expect_soon(all_done)
 
 
+async def test_want_of_room_is_no_messages_fault_however_often_it_is_met(database: Database) -> None:
+    attempts = 0
+
+    async def handle(_: Delivery, __: PhotoChanged) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 30:
+            raise psycopg.errors.DiskFull("no space left on device")
+
+    async def handled() -> bool:
+        return attempts == 30
+
+    at_once = RetryPolicy(transient_attempts=2, first_pause=timedelta(0))
+    async with consuming(database, await published(photo_changed("a", 1)), handle, at_once):
+        await expect_soon(handled)
+    assert await letters(database) == []
+
+
+def test_pauses_stay_short_however_long_something_is_away() -> None:
+    assert RetryPolicy().pause(10**6) == RetryPolicy().longest_pause
+
+
 async def test_four_keys_at_once_and_one_message_of_a_key(database: Database) -> None:
     running: defaultdict[str, int] = defaultdict(int)
     most, seen = 0, 0

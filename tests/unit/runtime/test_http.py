@@ -12,6 +12,7 @@ import structlog
 from fastapi import APIRouter, Query, Request
 from hypothesis import given
 from hypothesis import strategies as st
+from psycopg.errors import DiskFull
 from pydantic import BaseModel
 from starlette.responses import Response
 
@@ -37,6 +38,11 @@ async def a_problem() -> None:
 @router.get("/fault")
 async def a_fault() -> None:
     raise ZeroDivisionError
+
+
+@router.get("/full")
+async def a_full_disk() -> None:
+    raise DiskFull("could not extend file")
 
 
 @router.post("/guests")
@@ -121,6 +127,7 @@ async def test_body_that_is_not_json(client: httpx.AsyncClient) -> None:
         ("GET", "/nowhere", 404, "not_found"),
         ("DELETE", "/problem", 405, "method_not_allowed"),
         ("GET", "/fault", 500, "internal_error"),
+        ("GET", "/full", 507, "storage_full"),
         ("GET", "/lost", 404, "not_found"),
     ],
 )

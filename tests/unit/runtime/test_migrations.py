@@ -7,8 +7,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from support.waiting import expect_soon
 
 from gallery.runtime import partitions
+from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.migrations import StaleSchemaError, check, migrate
 from gallery.runtime.sql import Queries
@@ -96,6 +98,31 @@ async def test_days_are_made_ahead_and_dropped_whole(database_url: str) -> None:
         assert days_of(await days(database))[0] == "20260226"
         await partitions.drop_old(database, today=later)
         assert days_of(await days(database))[0] == "20260228"
+
+
+async def test_days_are_made_once_the_database_is_back(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await migrate(database_url, schema="made_up", packages=[])
+    monkeypatch.setattr(partitions, "LOOK_EVERY", timedelta(milliseconds=1))
+    renew, attempts = partitions.renew, 0
+
+    async def away_at_first(database: Database, *, today: date) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts < 3:
+            raise psycopg.errors.DiskFull("no space left on device")
+        await renew(database, today=today)
+
+    async def made() -> bool:
+        async with database.read() as connection:
+            cursor = await connection.execute("SELECT FROM pg_inherits WHERE inhparent = 'outbox'::regclass")
+            return cursor.rowcount > 0
+
+    monkeypatch.setattr(partitions, "renew", away_at_first)
+    async with (
+        Database.open(database_url, schema="made_up") as database,
+        background(days=partitions.keep_renewing(database)),
+    ):
+        await expect_soon(made)
 
 
 def days_of(names: list[str]) -> list[str]:

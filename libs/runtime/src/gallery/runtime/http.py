@@ -16,6 +16,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from psycopg.errors import DiskFull
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -77,6 +78,7 @@ def create_app(*, title: str, routers: Sequence[APIRouter], ready: Ready | None 
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(DiskFull, _on_full)
     app.add_middleware(_RequestScope)
     return app
 
@@ -92,6 +94,10 @@ async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
     errors = [{"where": [str(part) for part in each["loc"]], "message": each["msg"]} for each in error.errors()]
     first = f"{'.'.join(errors[0]['where'])}: {errors[0]['message']}" if errors else "the request is not as described"
     return problem(ProblemError(422, "invalid_request", first, errors=errors))
+
+
+async def _on_full(_request: Request, _error: Exception) -> JSONResponse:
+    return problem(_FULL)
 
 
 async def _on_http(_request: Request, error: Exception) -> JSONResponse:
@@ -134,6 +140,7 @@ class _RequestScope:
                 await problem(_INTERNAL)(scope, receive, send_with_id)
 
 
+_FULL = ProblemError(507, "storage_full", "There is no room left for the database: free some space, then try again.")
 _INTERNAL = ProblemError(
     500, "internal_error", "Something went wrong on our side; the log has it under the request id."
 )

@@ -104,9 +104,9 @@ class WorkQueue:
         """Let it be claimed again after a while; this attempt counts."""
         await self._release(leased, after=after, uncounted=0)
 
-    async def give_back(self, leased: Leased) -> None:
-        """Let it be claimed again at once, as if it had not been; for a graceful stop."""
-        await self._release(leased, after=timedelta(0), uncounted=1)
+    async def give_back(self, leased: Leased, *, after: timedelta = timedelta(0)) -> None:
+        """Let it be claimed again, as if it had not been: for a stop, or when there is no room for any results."""
+        await self._release(leased, after=after, uncounted=1)
 
     async def depth(self) -> list[dict[str, Any]]:
         """Pending jobs and the age of the oldest in seconds, by stage and lane."""

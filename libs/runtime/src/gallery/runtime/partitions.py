@@ -5,10 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 
+from psycopg import Error
 from psycopg.sql import SQL, Identifier, Literal
 
 from gallery.events.topics import CATALOGUE
 from gallery.runtime.database import Database, Transaction
+from gallery.runtime.logs import get_logger
+
+log = get_logger(__name__)
 
 TABLES = ("outbox", "inbox")
 AHEAD = timedelta(days=2)
@@ -76,9 +80,12 @@ async def keep_renewing(database: Database) -> None:
     began = asyncio.get_running_loop().time()
     while True:
         today = datetime.now(UTC).date()
-        if today != renewed:
-            await renew(database, today=today)
-            renewed = today
-        if asyncio.get_running_loop().time() - began > CATCH_UP.total_seconds():
-            await drop_old(database, today=today)
+        try:
+            if today != renewed:
+                await renew(database, today=today)
+                renewed = today
+            if asyncio.get_running_loop().time() - began > CATCH_UP.total_seconds():
+                await drop_old(database, today=today)
+        except Error:
+            log.exception("partitions were not renewed, it is tried again")
         await asyncio.sleep(LOOK_EVERY.total_seconds())

@@ -9,13 +9,17 @@ from enum import Enum
 import httpx
 import psycopg
 
+from gallery.ports.blobs import BlobStoreFullError
 from gallery.runtime.errors import PermanentError, TransientError
 from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
 
-TRANSIENT = (TransientError, psycopg.OperationalError, httpx.TransportError, ConnectionError, TimeoutError)
-"""What others raise when a server is away, restarts, deadlocks or has no room: it goes away without our doing."""
+NO_ROOM = (BlobStoreFullError, psycopg.errors.DiskFull)
+"""A full disk is no message's fault, and somebody has to come and make room: waited for as long as that takes."""
+
+TRANSIENT = (*NO_ROOM, TransientError, psycopg.OperationalError, httpx.TransportError, ConnectionError, TimeoutError)
+"""What others raise when a server is away, restarts or deadlocks: it goes away without our doing."""
 
 
 def is_transient(error: Exception) -> bool:
@@ -35,7 +39,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Bounded retries with a pause that doubles.
+    """Retries with a pause that doubles; bounded, but for want of room.
 
     Attributes:
         transient_attempts: For errors that may go away by themselves; ten of them span 40 seconds.
@@ -56,12 +60,14 @@ class RetryPolicy:
         """Judge a failure; ``attempt`` counts from 1."""
         if isinstance(error, PermanentError):
             return Verdict.DEAD
+        if isinstance(error, NO_ROOM):
+            return Verdict.AGAIN
         limit = self.transient_attempts if is_transient(error) else self.unknown_attempts
         return Verdict.AGAIN if attempt < limit else Verdict.PARKED
 
     def pause(self, attempt: int) -> timedelta:
         """How long to wait after this attempt."""
-        return min(self.first_pause * float(2 ** (attempt - 1)), self.longest_pause)
+        return min(self.first_pause * (1 << min(attempt - 1, 30)), self.longest_pause)
 
 
 async def outlast(work: Callable[[], Awaitable[None]], *, what: str, policy: RetryPolicy) -> None:

@@ -1,7 +1,7 @@
 """The analyse role: claims photos, decodes ahead of the models, and lets nothing wait for anything else."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import TracebackType
@@ -17,7 +17,7 @@ from gallery.ml_worker.store import ANALYSE, PhotoStore
 from gallery.runtime.leases import Leased, LeaseLostError
 from gallery.runtime.liveness import step
 from gallery.runtime.logs import get_logger
-from gallery.runtime.retry import RetryPolicy, Verdict
+from gallery.runtime.retry import NO_ROOM, RetryPolicy, Verdict
 
 log = get_logger(__name__)
 
@@ -41,6 +41,10 @@ LOOK_AT_MOST = timedelta(minutes=2)
 
 SWEEP_EVERY = timedelta(minutes=5)
 AFTER_ERROR = timedelta(seconds=1)
+WHILE_FULL = timedelta(seconds=2)
+"""Between two looks whether there is room for pictures again."""
+AFTER_FULL = timedelta(seconds=5)
+"""Until a photo that found no room is looked at again."""
 
 
 class AnalyseRole:
@@ -111,6 +115,7 @@ class AnalyseRole:
                 self._freed.clear()
                 await self._freed.wait()
             try:
+                await self._until_there_is_room()
                 claimed = await self._take()
             except psycopg.OperationalError:
                 log.warning("the database is away, trying again")
@@ -118,6 +123,13 @@ class AnalyseRole:
                 continue
             for leased in claimed if not self._stopping else ():
                 group.create_task(self._render(leased))
+
+    async def _until_there_is_room(self) -> None:
+        """Looking at photos whose pictures cannot be stored would be in vain."""
+        if await self._analysis.is_full():
+            log.warning("no room left for pictures, waiting for some")
+        while not self._stopping and await self._analysis.is_full():  # noqa: ASYNC110  # a disk sends no event
+            await asyncio.sleep(WHILE_FULL.total_seconds())
 
     async def _take(self) -> Sequence[Leased]:
         free = min(BATCH, AHEAD - len(self._held))
@@ -181,16 +193,20 @@ class AnalyseRole:
         elif isinstance(error, RejectedError):
             log.info("photo rejected", code=error.code, **photo)
             await self._end(leased, State.REJECTED, error.code)
+        elif isinstance(error, NO_ROOM):
+            log.warning("no room left for what was found, trying again", error=repr(error), **photo)
+            await self._release(leased, self._photos.queue.give_back(leased, after=AFTER_FULL))
         elif self._policy.decide(error, attempt=leased.attempt) is Verdict.AGAIN:
             log.warning("looking at a photo failed, trying again", error=repr(error), **photo)
-            await self._retry(leased)
+            pause = self._policy.pause(leased.attempt)
+            await self._release(leased, self._photos.queue.retry_later(leased, after=pause))
         else:
             log.error("looking at a photo failed, given up", exc_info=error, **photo)
             await self._end(leased, State.FAILED, "gave_up")
 
-    async def _retry(self, leased: Leased) -> None:
+    async def _release(self, leased: Leased, release: Awaitable[None]) -> None:
         try:
-            await self._photos.queue.retry_later(leased, after=self._policy.pause(leased.attempt))
+            await release
         except psycopg.OperationalError:
             log.warning("the database is away, the lease runs out by itself")
         finally:

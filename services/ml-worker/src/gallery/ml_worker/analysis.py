@@ -1,7 +1,7 @@
 """Looking at one photo, from its original to the fact that it was analysed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +11,7 @@ from gallery.ml_worker.errors import RejectedError
 from gallery.ml_worker.events import photo_analysed
 from gallery.ml_worker.ports import Renderer
 from gallery.ml_worker.store import PEOPLE, PhotoStore
-from gallery.ports.blobs import Blobs, StoredBlob
+from gallery.ports.blobs import Blobs, BlobStoreFullError, StoredBlob
 from gallery.runtime.database import Database, Transaction
 from gallery.runtime.leases import Job, Leased, LeaseLostError
 from gallery.runtime.outbox import append
@@ -67,19 +67,20 @@ class Analysis:
 
         Raises:
             LeaseLostError: The work is another's; nothing of this attempt is left.
+            BlobStoreFullError: No room; nothing of this attempt is left.
         """
         leased, photo, rendering = rendered.leased, rendered.photo, rendered.rendering
         content = {"preview": rendering.preview, "thumbnail": rendering.thumbnail}
         keys = {kind: f"{PREFIX}/{photo.library_id}/{photo.id}-{leased.fence}-{kind}" for kind in content}
         await self._photos.declare(leased, list(keys.values()))
-        stored = await asyncio.gather(*(self._put(keys[kind], content[kind]) for kind in content))
-        pictures = [
-            Rendition(photo.id, kind, blob.key, blob.size, blob.sha256)
-            for kind, blob in zip(content, stored, strict=True)
-        ]
         try:
+            stored = await self._put_all({keys[kind]: content[kind] for kind in content})
+            pictures = [
+                Rendition(photo.id, kind, blob.key, blob.size, blob.sha256)
+                for kind, blob in zip(content, stored, strict=True)
+            ]
             await self._write(rendered, seen, pictures)
-        except LeaseLostError:
+        except (LeaseLostError, BlobStoreFullError):
             await self._discard(list(keys.values()))
             raise
 
@@ -93,6 +94,10 @@ class Analysis:
         async with self._database.transaction(keys=[str(leased.job.subject)]) as tx:
             await self._photos.queue.finish(tx, leased)
             await self._say(tx, leased, ended)
+
+    async def is_full(self) -> bool:
+        """Whether pictures could not be stored now."""
+        return await self._blobs.room() == 0
 
     async def sweep(self) -> int:
         """Remove what dead attempts left behind; returns how many blobs."""
@@ -110,6 +115,14 @@ class Analysis:
         if photo.size > LARGEST_IMAGE and not photo.media_type.startswith("video/"):
             raise RejectedError("too_large_to_decode", f"{photo.size} bytes are more than {LARGEST_IMAGE}")
         return Original(photo.size, await read(start=0, length=photo.size))
+
+    async def _put_all(self, contents: Mapping[str, bytes]) -> list[StoredBlob]:
+        """Store blobs side by side; an error is raised once none of them is being written any more."""
+        puts = await asyncio.gather(*(self._put(*each) for each in contents.items()), return_exceptions=True)
+        for put in puts:
+            if isinstance(put, BaseException):
+                raise put
+        return [put for put in puts if isinstance(put, StoredBlob)]
 
     async def _put(self, key: str, content: bytes) -> StoredBlob:
         async def once() -> AsyncIterator[bytes]:

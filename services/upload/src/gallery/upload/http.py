@@ -7,7 +7,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from psycopg.errors import DiskFull
 from pydantic import BaseModel, Field
 
 from gallery.ports.blobs import Blobs
@@ -33,7 +32,6 @@ from gallery.upload.verification import verify
 PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     BadClaimError: (422, "bad_claim"),
     ChecksumMismatchError: (422, "checksum_mismatch"),
-    DiskFull: (507, "storage_full"),
     EmptyFileError: (422, "empty_file"),
     IntentLostError: (503, "try_again"),
     StorageFullError: (507, "storage_full"),
