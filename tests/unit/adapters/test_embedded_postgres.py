@@ -5,12 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from support import owner
+from support.disks import ballast, small_disk
 from support.waiting import expect_soon
 
 from gallery.adapters.embedded_postgres import (
@@ -138,17 +139,25 @@ async def test_folders_closed_to_the_server_s_user_stay_closed(tmp_path: Path) -
 
 
 async def test_a_full_disk_is_named_so(tmp_path: Path) -> None:
-    mount = await asyncio.create_subprocess_exec(
-        "mount", "-t", "tmpfs", "-o", "size=8m", "none", str(tmp_path), stderr=asyncio.subprocess.DEVNULL
-    )
-    if await mount.wait():
-        pytest.skip("needs the right to mount a small file system")
-    try:
-        with pytest.raises(DatabaseNoSpaceError, match="make room"):
-            async with EmbeddedPostgres.running(tmp_path / "postgres"):
-                pytest.fail("opened")
-    finally:
-        await (await asyncio.create_subprocess_exec("umount", str(tmp_path))).wait()
+    with small_disk(tmp_path, size="8m"), pytest.raises(DatabaseNoSpaceError, match="make room"):
+        async with EmbeddedPostgres.running(tmp_path / "postgres"):
+            pytest.fail("opened")
+
+
+async def test_a_log_that_cannot_grow_is_named_so_and_loses_nothing(tmp_path: Path) -> None:
+    with small_disk(tmp_path, size="80m"):
+        folder = tmp_path / "postgres"
+        async with EmbeddedPostgres.running(folder) as server:
+            await run(server.url, "CREATE TABLE kept AS SELECT 1 AS n")
+            filling = ballast(tmp_path, leave=0)
+            await run(server.url, "SELECT pg_switch_wal()")
+            with suppress(psycopg.OperationalError):
+                await run(server.url, "CREATE TABLE lost AS SELECT 1 AS n")
+            with pytest.raises(DatabaseNoSpaceError, match="make room"):
+                await server.died()
+        filling.unlink()
+        async with EmbeddedPostgres.running(folder) as server:
+            assert await run(server.url, "SELECT n FROM kept") == [(1,)]
 
 
 async def test_a_folder_that_cannot_be_made_is_an_error_with_a_sentence(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ class FakeGallery:
         self.busy_for = 0
         self.lose_answers = 0
         self.away = 0
+        self.room: int | None = None
         self.refuse: dict[bytes, tuple[str, str]] = {}
         self.undecodable: set[str] = set()
         self.people: dict[str, Any] = {"people": [], "unassigned_faces": 0}
@@ -107,6 +108,7 @@ class FakeGallery:
             "consistent": True,
             "grouping": {"pending": self.busy_for > 0},
             "search": {"pending": 0},
+            "room": self.room,
         }
 
     async def _people(self) -> Any:

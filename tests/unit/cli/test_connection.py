@@ -2,16 +2,18 @@
 
 import fcntl
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gallery.cli import connection
 from gallery.cli.connection import connected, running_on, started, token
-from gallery.cli.errors import CommandError, UsageError
+from gallery.cli.errors import CommandError, UnreachableError, UsageError
 
 
 def announce(data: Path, url: str) -> None:
@@ -67,6 +69,17 @@ def test_a_token_in_the_environment_is_for_servers_only(tmp_path: Path, monkeypa
     monkeypatch.delenv("GALLERY_TOKEN")
     with pytest.raises(UsageError, match="GALLERY_TOKEN"):
         token(tmp_path, server="http://gallery.example")
+
+
+@pytest.mark.parametrize(("free", "said"), [(0, "free some space"), (10**12, "nobody there")])
+def test_a_full_disk_is_named_when_a_gallery_went_away(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    announce(tmp_path, url)
+    (tmp_path / "owner.token").write_text("open sesame\n")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(CommandError, match=said), connected(tmp_path, server=None):
+        raise UnreachableError("nobody there")
 
 
 def test_a_gallery_that_does_not_start_is_an_error(tmp_path: Path) -> None:

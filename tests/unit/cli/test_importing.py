@@ -110,6 +110,28 @@ def test_a_gallery_that_stays_away_ends_the_import_with_what_to_do(call: Call, f
     assert result.out == ""
 
 
+def test_a_gallery_without_room_for_a_file_ends_the_import_with_what_to_do(call: Call, fake: Any, album: Path) -> None:
+    fake.refuse[photo("summer/b.jpg")] = ("storage_full", "no room")
+    result = call("import", album, "--json")
+    assert result.code == 1
+    assert "free some space" in result.err
+    assert result.out == ""
+    fake.refuse.clear()
+    again = call("import", album, "--json").json
+    assert again["accepted"] + again["already_stored"] == 3
+
+
+def test_a_gallery_without_room_for_pictures_ends_the_import_with_what_to_do(
+    call: Call, fake: Any, album: Path
+) -> None:
+    fake.room = 0
+    result = call("import", album, "--json")
+    assert result.code == 1
+    assert "free some space" in result.err
+    fake.room = 10**9
+    assert call("import", album, "--json").json["already_stored"] == 3
+
+
 def test_archives_are_imported_without_unpacking(call: Call, fake: Any, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "album.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.jpg", photo("a"))

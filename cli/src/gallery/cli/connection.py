@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,10 +22,14 @@ PR_SET_PDEATHSIG = 1
 ANSWER_WITHIN = httpx.Timeout(120, connect=5)
 UNPROCESSABLE = 422
 UNAUTHORIZED = 401
+AWAY = frozenset({502, 503, 504})
+"""Something behind the address does not answer; it may be starting again."""
 START_WITHIN_SECONDS = 60
 """The first start makes a database, and one after a power cut recovers it."""
 STOP_WITHIN_SECONDS = 30
 LOOK_EVERY_SECONDS = 0.05
+FULL_BELOW_BYTES = 64 * 2**20
+"""Where less is free, the gallery's database may have stopped for want of room."""
 
 
 class Connection:
@@ -39,7 +44,7 @@ class Connection:
 
         Raises:
             UsageError: The request was wrong, such as a mistake in a query.
-            UnreachableError: Nobody answers.
+            UnreachableError: Nobody answers, or not all of it does.
             CommandError: The gallery says no; the sentence is its own.
         """
         try:
@@ -76,7 +81,7 @@ def refusal(answer: httpx.Response) -> CommandError:
         return UsageError(detail)
     if answer.status_code == UNAUTHORIZED:
         return CommandError("the gallery does not know this token: it is the content of owner.token in its data folder")
-    return CommandError(detail)
+    return UnreachableError(detail) if answer.status_code in AWAY else CommandError(detail)
 
 
 def running_on(data: Path) -> str | None:
@@ -122,11 +127,25 @@ def connected(data: Path, *, server: str | None) -> Iterator[Connection]:
     """Connect to ``server``, to the gallery on the data folder, or to one started for the block's time."""
     url = running_on(data) if server is None else _checked(server)
     if url is not None:
-        with client(url, token(data, server=server)) as opened:
+        with client(url, token(data, server=server)) as opened, _explained(None if server else data):
             yield Connection(opened, url)
         return
     with started(data) as (url, _), client(url, token(data, server=None)) as opened:
         yield Connection(opened, url)
+
+
+@contextmanager
+def _explained(data: Path | None) -> Iterator[None]:
+    """Say so when a full disk may be why a gallery went away."""
+    try:
+        yield
+    except UnreachableError as error:
+        if data is None or shutil.disk_usage(data).free > FULL_BELOW_BYTES:
+            raise
+        raise CommandError(
+            f"the gallery went away, and the disk of {data} is full:"
+            " free some space, start the gallery again, then run this again"
+        ) from error
 
 
 def _checked(server: str) -> str:
@@ -180,6 +199,10 @@ def started(data: Path, *, port: int | None = 0) -> "Iterator[tuple[str, subproc
                 if not url:
                     raise CommandError(_last_words(log))
                 yield url, process
+            except UnreachableError as error:
+                if process.poll() is None:
+                    raise
+                raise CommandError(_last_words(log)) from error
             finally:
                 stop(process)
 
@@ -204,10 +227,10 @@ def _log(data: Path) -> Iterator[IO[str] | None]:
 def _last_words(log: IO[str] | None) -> str:
     """Return the sentence with which it ended."""
     if log is None:
-        return "the gallery did not start; the reason is above"
+        return "the gallery ended; the reason is above"
     log.seek(0)
     lines = [line.strip() for line in log if line.strip()]
-    return lines[-1] if lines else "the gallery did not start, and did not say why"
+    return lines[-1] if lines else "the gallery ended, and did not say why"
 
 
 def stop(process: "subprocess.Popen[str]") -> None:

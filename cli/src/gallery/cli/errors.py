@@ -26,4 +26,14 @@ class UsageError(CommandError):
 
 
 class UnreachableError(CommandError):
-    """No gallery answers where one should."""
+    """No gallery answers where one should, or not all of it does."""
+
+
+class NoRoomError(CommandError):
+    """The gallery can store nothing more; what is stored stays."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the gallery has no room left: free some space on its disk, then run the import again,"
+            " it goes on where it stopped"
+        )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from gallery.cli.connection import Connection, refusal
-from gallery.cli.errors import CommandError
+from gallery.cli.connection import AWAY, Connection, refusal
+from gallery.cli.errors import NoRoomError, UnreachableError
 from gallery.cli.found import Source
 from gallery.cli.reading import UnreadableSourceError, pieces
 from gallery.cli.takeout import Said, as_field
@@ -16,7 +16,8 @@ from gallery.cli.takeout import Said, as_field
 ATTEMPTS = 6
 """With pauses that double from a quarter of a second, about eight seconds of a bad network."""
 FIRST_PAUSE_SECONDS = 0.25
-TRY_AGAIN = frozenset({429, 502, 503, 504})
+TRY_AGAIN = AWAY | {429}
+STORAGE_FULL = "storage_full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ def send(connection: Connection, source: Source, *, digest: str, lane: str, said
     What was stored by an attempt whose answer got lost counts as accepted: it was not there before.
 
     Raises:
-        CommandError: The gallery stays away, or refuses more than this file.
+        UnreachableError: The gallery stays away.
+        NoRoomError: It has no room for this file.
+        CommandError: It refuses more than this file.
     """
     fields = {"path": source.file, "sha256": digest, "lane": lane}
     if source.modified is not None:
@@ -64,7 +67,9 @@ def send(connection: Connection, source: Source, *, digest: str, lane: str, said
         if answer.status_code not in TRY_AGAIN:
             raise refusal(answer)
         reason = str(refusal(answer))
-    raise CommandError(f"{source.file} could not be sent ({reason}): run the import again, it goes on where it stopped")
+    raise UnreachableError(
+        f"{source.file} could not be sent ({reason}): run the import again, it goes on where it stopped"
+    )
 
 
 def _post(connection: Connection, fields: Mapping[str, str], source: Source) -> httpx.Response:
@@ -84,5 +89,7 @@ def _form(boundary: str, fields: Mapping[str, str], source: Source) -> Iterator[
 
 def _result(answer: httpx.Response, *, again: bool) -> Sent:
     (entry,) = answer.json()["uploads"]
+    if entry.get("code") == STORAGE_FULL:
+        raise NoRoomError
     status = "accepted" if again and entry["status"] == "already_stored" else entry["status"]
     return Sent(status, entry.get("photo"), entry.get("code") or "", entry.get("detail") or "")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from gallery.cli.connection import Connection
-from gallery.cli.errors import UnreachableError
+from gallery.cli.errors import NoRoomError, UnreachableError
 from gallery.cli.summary import Progress
 
 IDS_A_QUESTION = 2000
@@ -47,6 +47,7 @@ class Waiting:
 
         Raises:
             UnreachableError: The gallery went away and stayed away.
+            NoRoomError: It waits for room, with photos pending.
         """
         if not photos:
             return
@@ -61,7 +62,10 @@ class Waiting:
         for part in _slices(photos):
             while pending := self._patiently(partial(progress_of, self._connection, part))["pending"]:
                 waited = True
-                self._show(self._status(), new)
+                status = self._status()
+                self._show(status, new)
+                if status.get("room") == 0:
+                    raise NoRoomError
                 time.sleep(_pause(pending))
         return waited
 

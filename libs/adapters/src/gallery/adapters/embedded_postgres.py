@@ -100,7 +100,8 @@ async def _ready(process: asyncio.subprocess.Process, server: Server) -> None:
                     await connection.close()
                     return
     except TimeoutError as error:
-        raise DatabaseError(f"the database in {server.folder} did not open in time, see server.log there") from error
+        sentence = f"the database in {server.folder} did not open in time, see server.log there"
+        raise files.failure(server.folder, sentence) from error
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
@@ -148,7 +149,8 @@ class EmbeddedPostgres:
             log.error("database server died, starting it again", exit_code=code)
             deaths = [at for at in deaths if at > loop.time() - RESTARTS_WITHIN.total_seconds()] + [loop.time()]
             if len(deaths) > RESTARTS:
-                raise DatabaseError(f"the database in {self._server.folder} dies again and again, see server.log there")
+                sentence = f"the database in {self._server.folder} dies again and again, see server.log there"
+                raise files.failure(self._server.folder, sentence)
             await _no_longer_running(self._server.folder)
             self._process = await _start(self._server)
 

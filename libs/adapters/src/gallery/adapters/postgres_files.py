@@ -28,6 +28,8 @@ SOCKET_PATH_LIMIT = 107
 """Bytes in ``sockaddr_un.sun_path``, less the closing zero (unix(7))."""
 SOCKET_NAME = ".s.PGSQL.5432"
 NO_SPACE = "No space left on device"
+LOG_SEGMENT = 16 << 20
+"""Bytes by which the write-ahead log grows (PostgreSQL manual, wal_segment_size); without them it cannot go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +218,23 @@ def initdb_failure(server: Server, output: str) -> DatabaseError:
     return DatabaseError(f"the database could not be made in {server.folder}: {last}")
 
 
+def failure(folder: Path, sentence: str) -> DatabaseError:
+    """The error of this sentence, unless want of room explains it."""
+    return no_space(folder) if _is_full(folder) else DatabaseError(sentence)
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether the server found no room, or would not now: on a full disk its log may have lost the very line."""
+    said = NO_SPACE in (folder / "server.log").read_text(errors="replace")
+    return said or shutil.disk_usage(folder).free < LOG_SEGMENT
+
+
 def start_failure(folder: Path) -> DatabaseError:
     """Why a server ended at its start, by its log."""
     lines = (folder / "server.log").read_text(errors="replace").splitlines()
     grave = [line.partition(": ")[2].strip() for line in lines if "FATAL:" in line or "PANIC:" in line]
     text = " ".join(line for line in grave if "starting up" not in line) or " ".join(lines[-2:])
-    if NO_SPACE in " ".join(lines):
+    if _is_full(folder):
         return no_space(folder)
     if "lock file" in text or "pre-existing shared memory" in text:
         return DatabaseInUseError(f"another database server runs on {folder}: stop it first")

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import httpx
+from psycopg.errors import DiskFull
 from pydantic import ByteSize, Field, SecretStr
 
 from gallery.adapters.elastic_settings import ElasticSettings
@@ -24,7 +25,7 @@ from gallery.ports.vectors import Vectors
 from gallery.runtime import partitions
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
-from gallery.runtime.errors import GalleryError
+from gallery.runtime.errors import DatabaseNoSpaceError, GalleryError
 from gallery.runtime.migrations import check, migrate
 from gallery.runtime.neighbours import NeighbourSettings, Service, client
 from gallery.runtime.outbox import begin_epoch_after_restore
@@ -177,11 +178,15 @@ class Profile:
         Raises:
             NoDatabaseError: None is set.
             StaleSchemaError: It is newer than this program.
+            DatabaseNoSpaceError: There is no room for that.
         """
-        await migrate(self.url, schema=service, packages=[_package(service)])
-        async with Database.open(self.url, schema=service, size=1) as database:
-            await partitions.renew(database)
-            await begin_epoch_after_restore(database)
+        try:
+            await migrate(self.url, schema=service, packages=[_package(service)])
+            async with Database.open(self.url, schema=service, size=1) as database:
+                await partitions.renew(database)
+                await begin_epoch_after_restore(database)
+        except DiskFull as error:
+            raise DatabaseNoSpaceError("no space left for the database: make room and start again") from error
 
     @asynccontextmanager
     async def bus(self, service: str) -> AsyncIterator[Bus]:
