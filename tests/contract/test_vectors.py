@@ -202,6 +202,15 @@ async def test_nothing_is_lost_when_the_process_is_killed_at_any_moment(tmp_path
         assert await vectors.count(FACES, ANNA) == 8 * 5 * 20
 
 
+async def test_a_shard_that_was_being_made_when_its_process_died_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / f"{FACES}~new").mkdir()
+    (tmp_path / f"{FACES}~new" / "half").write_bytes(bytes(1000))
+    async with QdrantEdgeVectors(tmp_path) as vectors:
+        await vectors.ensure(FACES, dimension=16)
+        assert await vectors.count(FACES, ANNA) == 0
+    assert [path.name for path in tmp_path.iterdir()] == [FACES]
+
+
 async def test_what_was_kept_is_there_at_the_next_start(tmp_path: Path) -> None:
     kept = points(ANNA, 30, dimension=16, seed=3)
     async with QdrantEdgeVectors(tmp_path) as vectors:

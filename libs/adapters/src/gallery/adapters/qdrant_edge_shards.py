@@ -1,6 +1,7 @@
 """Inside the child process of `gallery.adapters.qdrant_edge_vectors`: the shards and what can be asked of them."""
 
 import atexit
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ class _Shard:
 def _create(folder: Path, config: qdrant.EdgeConfig) -> None:
     """Make a shard beside its place and rename it, so that a kill leaves no half-made one."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    making = folder.with_name(f"{folder.name}~{np.random.default_rng().integers(1 << 62):x}")
+    making = folder.with_name(f"{folder.name}~new")
+    shutil.rmtree(making, ignore_errors=True)
     shard = qdrant.EdgeShard.create(str(making), config)
     shard.update(qdrant.UpdateOperation.create_field_index(_LIBRARY, qdrant.KeywordIndexParams(is_tenant=True)))
     shard.flush()
