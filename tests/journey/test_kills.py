@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -112,7 +112,7 @@ class Faults:
         stop(self.parent)
         self.log.close()
 
-    def kill(self, kind: str, *, at: str, sight: int, during: subprocess.Popen[bytes]) -> Hit:
+    def kill(self, kind: str, *, at: str, sight: int, during: subprocess.Popen[str]) -> Hit:
         """Kill a process of this kind at the n-th sight of a stage, or when all is over."""
         with closing(Lookout(self.gallery.data)) as lookout:
             while True:
@@ -170,21 +170,6 @@ def write(folder: Path, contents: Mapping[str, bytes]) -> None:
     folder.mkdir()
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-
-
-@contextmanager
-def importing(gallery: Gallery, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [COMMAND, "import", folder, "--json"],
-        env=gallery.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def check(connection: Connection, sent: Sequence[bytes], fresh: Sequence[bytes]) -> None:
@@ -248,7 +233,7 @@ def test_a_kill_at_any_moment_loses_nothing(faults: Faults, tmp_path: Path, shar
         write(folder, fresh)
         sent += fresh.values()
         begun = time.monotonic()
-        with importing(gallery, folder) as process:
+        with gallery.begun("import", folder) as process:
             hits.append(faults.kill(kind, at=stage, sight=pick.randint(1, LATEST_SIGHT), during=process))
             if kind == "parent":
                 faults.restart()

@@ -50,6 +50,21 @@ class Gallery:
         return document
 
     @contextmanager
+    def begun(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+        """Run a command beside the block; what it says on standard error can be read."""
+        with subprocess.Popen(
+            [COMMAND, *map(str, arguments)],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    @contextmanager
     def up(self) -> Iterator[subprocess.Popen[str]]:
         """Serve for the block's time; stopped politely at its end."""
         with (self.data.parent / f"{self.data.name}.log").open("a") as log:

@@ -110,6 +110,19 @@ class Lookout:
         """Let go of the database."""
         self._connection.close()
 
+    def untried(self) -> bool:
+        """Whether photos wait to be analysed, nobody works on them, and nothing so far counts as an attempt."""
+        row: DictRow | None = self._connection.execute(
+            "SELECT bool_and(attempt = 0 AND leased_until IS NULL) AS untried FROM ml_worker.work"
+            " WHERE stage = 'analyse'"
+        ).fetchone()
+        assert row is not None
+        return bool(row["untried"])
+
+    def use_up_log(self) -> None:
+        """Go on to the next segment of the write-ahead log: whoever writes next has to find room for it."""
+        self._connection.execute("SELECT pg_switch_wal()")
+
     def under_way(self, tree: Iterable[Process], computing: Computing) -> dict[str, int]:
         """Count the photos in each stage, less the stages that have none.
 
