@@ -105,3 +105,10 @@ def test_settings_do_not_change(file: Path) -> None:
     kitchen = load(Kitchen, file=file)
     with pytest.raises(ValidationError, match="frozen"):
         setattr(kitchen, "largest", 2)  # noqa: B010 - the type checker would not let us
+
+
+def test_keys_of_others_pass_where_somebody_else_reads_the_whole_file(file: Path) -> None:
+    file.write_text("largest = 1\nbottles = 2\n")
+    with pytest.raises(SettingsError, match="bottles"):
+        load(Kitchen, file=file)
+    assert load(Kitchen, file=file, beside=None).largest == 1

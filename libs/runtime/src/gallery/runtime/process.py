@@ -48,7 +48,7 @@ def main(name: str, *, roles: Mapping[str, Role], jobs: Mapping[str, Job]) -> in
         if chosen in jobs:
             asyncio.run(_once(jobs[chosen]))
         else:
-            asyncio.run(_until_stopped(roles[chosen], load(ProcessSettings)))
+            asyncio.run(_until_stopped(roles[chosen], load(ProcessSettings, beside=None)))
     except (GalleryError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

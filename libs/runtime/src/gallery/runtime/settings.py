@@ -78,7 +78,7 @@ def load(
     kind: type[Kind],
     *,
     file: Path | None = None,
-    beside: Sequence[type[Settings]] = (),
+    beside: Sequence[type[Settings]] | None = (),
     given: Mapping[str, Any] | None = None,
 ) -> Kind:
     """Read settings: the command line wins over the environment, that over secret files, these over the file.
@@ -86,7 +86,8 @@ def load(
     Args:
         kind: The class to fill.
         file: TOML, flat keys named like the fields; by default the one that ``GALLERY_CONFIG`` names, if any.
-        beside: Other classes that read the same file; their keys are known, too.
+        beside: Other classes that read the same file; their keys are known, too. None when somebody else reads it who
+            knows them all.
         given: What the command line said; None values count as not given.
 
     Raises:
@@ -94,9 +95,9 @@ def load(
     """
     path = file or (Path(named) if (named := os.environ.get(f"{PREFIX}CONFIG")) else None)
     written = _read(path) if path else {}
-    kinds: list[type[Settings]] = [kind, *beside]
-    known = {name for each in kinds for name in each.model_fields}
-    _refuse_unknown(written, known=known, file=path)
+    if beside is not None:
+        kinds: list[type[Settings]] = [kind, *beside]
+        _refuse_unknown(written, known={name for each in kinds for name in each.model_fields}, file=path)
     values, sources = _merged(
         {
             "file": {name: value for name, value in written.items() if name in kind.model_fields},
