@@ -21,7 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 UV = Path(sys.executable).parent / "uv"
-IMAGE = ["--no-dev", "--package=gallery-adapters", "--extra=distributed"]
+LIBRARIES = ["--package=gallery-adapters", "--extra=distributed", "--package=gallery-runtime", "--extra=tracing"]
+IMAGE = ["--no-dev", *LIBRARIES]
 FILES = {
     "run.txt": ["--all-packages", "--no-dev"],
     "test.txt": ["--all-packages", "--all-groups"],

@@ -54,10 +54,16 @@ def documents(path: Path) -> list[dict[str, object]]:
 def settings_kinds() -> tuple[type[Settings], ...]:
     """Every class of settings that there is."""
     for source in sorted(ROOT.glob("*/*/src/gallery/**/*.py")):
-        if "(Settings):" in source.read_text():
+        if re.search(r"^class .*Settings\):", source.read_text(), re.MULTILINE):
             inside = source.relative_to(source.parents[len(source.parts) - source.parts.index("src") - 2])
             importlib.import_module(".".join(inside.with_suffix("").parts))
-    return tuple(kind for kind in Settings.__subclasses__() if kind.__module__.startswith("gallery."))
+    return tuple(kind for kind in dict.fromkeys(_below(Settings)) if kind.__module__.startswith("gallery."))
+
+
+def _below(kind: type[Settings]) -> Iterator[type[Settings]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
 
 
 def setting_names() -> frozenset[str]:

@@ -15,6 +15,7 @@ from gallery.runtime.http import listen
 from gallery.runtime.http import serve as serve_http
 from gallery.runtime.logs import configure
 from gallery.runtime.settings import SettingsError, load
+from gallery.runtime.tracing import exporting
 from gallery.standalone import parts
 from gallery.standalone.data_folder import claimed
 from gallery.standalone.parts import KINDS
@@ -78,10 +79,11 @@ async def until_stopped(settings: StandaloneSettings, *, ready: Callable[[str], 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, serving.cancel)
-    try:
-        await serving
-    except asyncio.CancelledError:
-        return
+    with exporting("gallery", settings):
+        try:
+            await serving
+        except asyncio.CancelledError:
+            return
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from gallery.ml_worker import main as ml_worker
 from gallery.ml_worker.settings import MlWorkerSettings
 from gallery.runtime.logs import configure
 from gallery.runtime.settings import load
+from gallery.runtime.tracing import exporting
 from gallery.standalone.parts import KINDS
 from gallery.standalone.settings import StandaloneSettings
 
@@ -47,7 +48,7 @@ async def _until_stopped(name: str) -> None:
         raise SystemExit("a role works for a gallery that runs: GALLERY_DATABASE_URL is missing")
     role = asyncio.ensure_future(ROLES[name](Profile(settings, kinds=KINDS)))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, role.cancel)
-    with suppress(asyncio.CancelledError):
+    with exporting(f"gallery-{name}", settings), suppress(asyncio.CancelledError):
         await role
 
 

@@ -3,10 +3,11 @@
 from pydantic import Field
 
 from gallery.adapters.profile import ProfileSettings
+from gallery.runtime.tracing import TracingSettings
 
 
-class StandaloneSettings(ProfileSettings):
-    """What it stands on and where it answers."""
+class StandaloneSettings(ProfileSettings, TracingSettings):
+    """What it stands on, where it answers, and where its spans go."""
 
     host: str = Field(
         default="127.0.0.1",

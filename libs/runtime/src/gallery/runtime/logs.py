@@ -6,13 +6,23 @@ Nothing about a person goes into a log: no names, no paths of users, no coordina
 import logging
 import sys
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from structlog.stdlib import BoundLogger
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
+
+from gallery.runtime import tracing
+
+
+def _traced(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    event.update(tracing.ids())
+    return event
+
 
 SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
+    _traced,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message as Body
-from structlog.contextvars import get_contextvars
 
 from gallery.events.topics import Topic
 from gallery.runtime.database import Database, Transaction
 from gallery.runtime.errors import PermanentError
 from gallery.runtime.ids import uuid7
 from gallery.runtime.sql import Queries
+from gallery.runtime.tracing import traceparent
 
 CHANNEL = "gallery_outbox"
 """Listeners are woken on this channel; polling is the truth, a wake-up only saves waiting."""
@@ -64,7 +64,7 @@ def _row(fact: Fact) -> dict[str, Any]:
         "key": fact.key,
         "library_id": fact.library_id,
         "revision": fact.revision,
-        "traceparent": get_contextvars().get("traceparent", ""),
+        "traceparent": traceparent(),
         "data": fact.body.SerializeToString(),
     }
 

@@ -15,7 +15,8 @@ from gallery.runtime.background import background
 from gallery.runtime.errors import GalleryError
 from gallery.runtime.http import listen, serve
 from gallery.runtime.logs import configure, get_logger
-from gallery.runtime.settings import Settings, SettingsError, load
+from gallery.runtime.settings import SettingsError, load
+from gallery.runtime.tracing import TracingSettings, exporting
 
 log = get_logger(__name__)
 
@@ -26,8 +27,8 @@ Job = Callable[[], Awaitable[None]]
 """Does something once, such as migrating."""
 
 
-class ProcessSettings(Settings):
-    """Where a process of the distributed profile answers."""
+class ProcessSettings(TracingSettings):
+    """Where a process of the distributed profile answers, and where its spans go."""
 
     host: str = Field(default="127.0.0.1", title="Address", description="Network address to answer on.")
     port: int = Field(
@@ -48,7 +49,9 @@ def main(name: str, *, roles: Mapping[str, Role], jobs: Mapping[str, Job]) -> in
         if chosen in jobs:
             asyncio.run(_once(jobs[chosen]))
         else:
-            asyncio.run(_until_stopped(roles[chosen], load(ProcessSettings, beside=None)))
+            settings = load(ProcessSettings, beside=None)
+            with exporting(f"{name}-{chosen}", settings):
+                asyncio.run(_until_stopped(roles[chosen], settings))
     except (GalleryError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
