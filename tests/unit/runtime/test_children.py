@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from support.measured import Growth
 
 from gallery.runtime.children import Child, ChildDiedError, ChildFailedError, ChildRefusal, ChildTimeoutError
 
@@ -57,8 +58,10 @@ async def test_killed_from_outside_while_working(child: Child) -> None:
     asleep = asyncio.create_task(child.request({"do": "sleep"}, timeout=SOON))
     await asyncio.sleep(0)
     os.kill(header["pid"], signal.SIGKILL)
-    with pytest.raises(ChildDiedError) as died:
-        await asleep
+    async with Growth() as growth:
+        with pytest.raises(ChildDiedError) as died:
+            await asleep
+        assert await growth.of("gallery_child_deaths_total", child=child.target, reason="killed") == 1
     assert died.value.reason == "killed"
     answer, _ = await child.request({"do": "pid"}, timeout=SOON)
     assert answer["pid"] != header["pid"]
@@ -74,8 +77,10 @@ async def test_killed_while_idle_is_not_noticed_by_the_next_request(child: Child
 
 async def test_too_slow_is_killed(child: Child) -> None:
     header, _ = await child.request({"do": "pid"}, timeout=SOON)
-    with pytest.raises(ChildTimeoutError):
-        await child.request({"do": "sleep"}, timeout=timedelta(milliseconds=50))
+    async with Growth() as growth:
+        with pytest.raises(ChildTimeoutError):
+            await child.request({"do": "sleep"}, timeout=timedelta(milliseconds=50))
+        assert await growth.of("gallery_child_deaths_total", child=child.target, reason="timeout") == 1
     with pytest.raises(ProcessLookupError):
         os.kill(header["pid"], 0)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 from structlog.testing import capture_logs
+from support.measured import page
 
 from gallery.runtime import liveness
 from gallery.runtime.background import background
@@ -47,6 +48,7 @@ async def test_what_is_stuck_is_told_once_with_where_every_task_stands(monkeypat
             await until(lambda: len(logs) == 1)
             async with background(second=held_up("second")):
                 await until(lambda: logs[-1]["step"] == "second")
+                assert (await page()).value("gallery_stuck_steps") == 2
     assert [told["step"] for told in logs] == ["first", "second"]
     standing = [place.split()[0].rsplit(".", 1)[-1] for place in logs[0]["tasks"]["first"]]
     assert standing[-2:] == ["held_up", "wait"]

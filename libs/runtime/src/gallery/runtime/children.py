@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from gallery.runtime import metrics
 from gallery.runtime.child import OUT_OF_MEMORY
 from gallery.runtime.frames import ChildRefusal, FrameError, Receiver, send
 from gallery.runtime.limits import Limits
@@ -34,6 +35,8 @@ log = get_logger(__name__)
 
 Answer = tuple[dict[str, Any], list[memoryview]]
 Reason = Literal["killed", "memory", "cpu", "exit"]
+REASONS = (*get_args(Reason), "timeout")
+"""Why a child may end during a request."""
 
 # Loading a heavy library on a busy machine takes seconds; beyond this something hangs.
 _START = timedelta(seconds=60)
@@ -83,6 +86,8 @@ class Child:
     def __init__(self, target: str, *, limits: Limits | None = None) -> None:
         self.target = target
         self._limits = limits
+        for reason in REASONS:
+            metrics.CHILD_DEATHS.labels(target, reason)  # a series that begins with its first death does not grow by it
         self._turn = asyncio.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -169,7 +174,11 @@ class Child:
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 return await asyncio.shield(exchange)
+        except ChildDiedError as error:
+            metrics.CHILD_DEATHS.labels(self.target, error.reason).inc()
+            raise
         except TimeoutError:
+            metrics.CHILD_DEATHS.labels(self.target, "timeout").inc()
             raise ChildTimeoutError(f"{self.target} took more than {timeout.total_seconds():g} s") from None
         finally:
             if not exchange.done():

@@ -14,6 +14,7 @@ from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed
 from psycopg_pool import AsyncConnectionPool
 
+from gallery.runtime import metrics
 from gallery.runtime.bell import Bell, Listener, wait_for
 
 Row = dict[str, Any]
@@ -85,7 +86,8 @@ class Database:
         async with pool:
             database = cls(pool, url=url, schema=schema)
             try:
-                yield database
+                with metrics.sampled(database._sample):
+                    yield database
             finally:
                 await database._listening.aclose()
                 await database._bell.close()
@@ -123,6 +125,13 @@ class Database:
         async with self.read() as connection:
             await connection.execute("SELECT")
         return {"database": True}
+
+    async def _sample(self) -> list[metrics.Sample]:
+        pool = self._pool.get_stats()
+        idle, made = pool["pool_available"], pool["pool_size"]
+        states = {"used": made - idle, "idle": idle, "spare": pool["pool_max"] - made}
+        connections = [metrics.CONNECTIONS.at(number, self.schema, state) for state, number in states.items()]
+        return [*connections, metrics.CONNECTION_WAITS.at(pool["requests_waiting"], self.schema)]
 
     async def wait(self, channel: str, *, timeout: timedelta) -> None:
         """Wait until a channel has rung since the last call, at most so long."""

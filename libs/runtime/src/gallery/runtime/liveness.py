@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from gallery.runtime import metrics
 from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -49,13 +50,18 @@ def stuck() -> list[str]:
 
 async def watch() -> None:
     """Log the stacks of every task when a step turns out to be stuck, and of every thread when the loop does."""
-    try:
-        while True:
-            faulthandler.dump_traceback_later(LOOP_AT_MOST.total_seconds())
-            _tell()
-            await asyncio.sleep(LOOK_EVERY.total_seconds())
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    with metrics.sampled(_sample):
+        try:
+            while True:
+                faulthandler.dump_traceback_later(LOOP_AT_MOST.total_seconds())
+                _tell()
+                await asyncio.sleep(LOOK_EVERY.total_seconds())
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+async def _sample() -> list[metrics.Sample]:
+    return [metrics.STUCK.at(len(stuck()))]
 
 
 def _tell() -> None:
