@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from support.looking import FakeLooker, face
+from support.measured import Growth
 from support.pictures import quarters, render, saved
 from support.waiting import expect_soon
 
@@ -24,7 +25,7 @@ from gallery.ml_worker import analysing
 from gallery.ml_worker.analysing import AnalyseRole
 from gallery.ml_worker.analysis import Analysis
 from gallery.ml_worker.domain import Original, Packs, Photo, Rendering, Seen
-from gallery.ml_worker.errors import DecoderDiedError
+from gallery.ml_worker.errors import DecoderDiedError, RejectedError
 from gallery.ml_worker.media.renderer import TARGET, TIME_LIMIT, JailedRenderer
 from gallery.ml_worker.ports import Looker, Renderer
 from gallery.ml_worker.store import ANALYSE, PEOPLE, PhotoStore
@@ -143,6 +144,30 @@ async def test_a_photo_is_rendered_looked_at_and_said(bench: Bench) -> None:
     (tag,) = await bench.photos.tags_of(bench.library, [photo_id])
     assert tag["label"] == "cat"
     assert await verify(bench.library, blobs=bench.blobs, photos=bench.photos) == (2, [])
+
+
+async def test_what_a_batch_took_is_measured_and_how_each_photo_ended(bench: Bench) -> None:
+    for content in (PICTURE, PICTURE + b"\0", b"no picture"):
+        await bench.upload(content)
+
+    class Renderer(PlainRenderer):
+        async def render(self, original: Original) -> Rendering:
+            if original.head.startswith(b"no"):
+                raise RejectedError("undecodable", "nothing")
+            return render(original.head)
+
+    async with Growth() as growth:
+        async with bench.working(renderer=Renderer()):
+            await expect_soon(bench.quiet)
+        ended = [
+            await growth.of("gallery_analysed_photos_total", state=state) for state in ("done", "rejected", "failed")
+        ]
+        assert ended == [2, 1, 0]
+        assert await growth.of("gallery_model_batch_photos_sum") == 2
+        batches = await growth.of("gallery_model_batch_photos_count")
+        assert await growth.of("gallery_model_batch_seconds_count", model="all") == batches
+        assert await growth.of("gallery_photo_step_seconds_count", step="decode") == 3
+        assert await growth.of("gallery_photo_step_seconds_count", step="keep") == 2
 
 
 async def test_a_photo_without_faces_is_done_with_people_too(bench: Bench) -> None:

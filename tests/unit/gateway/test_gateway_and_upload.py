@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import httpx
 import pytest_asyncio
+from support.measured import Growth
 
 from gallery.adapters.local_blobs import LocalBlobs
 from gallery.gateway.domain import Owner, digest
@@ -67,6 +68,13 @@ async def test_a_form_of_good_and_bad_files(client: httpx.AsyncClient) -> None:
         ("second.jpg", "accepted", None),
     ]
     assert uploads[0]["photo"] == uploads[1]["photo"]
+
+
+async def test_bytes_are_counted_that_are_new_here(client: httpx.AsyncClient) -> None:
+    async with Growth() as growth:
+        for content in (JPEG, JPEG, JPEG + b"y", b"dear Anna"):
+            await client.post("/uploads", files=[("file", ("a.jpg", content))])
+        assert await growth.of("gallery_uploaded_bytes_total") == 2 * len(JPEG) + 1
 
 
 async def test_what_went_in_comes_out(client: httpx.AsyncClient) -> None:

@@ -12,10 +12,12 @@ import piexif
 import pytest
 import pytest_asyncio
 from PIL import Image
+from support.measured import Growth, page
 from support.metadata import LIBRARY, Service, analysed, indexed, metadata_service, proposed
 
 from gallery.metadata.errors import NameTakenError, NameUnfitError, OriginalUnknownError, PersonUnknownError
 from gallery.ports.bus import Message
+from gallery.runtime import metrics
 from gallery.runtime.ids import uuid7
 
 ALL_DONE = dict.fromkeys(["rendered", "faces", "tags", "text", "people"], "done")
@@ -72,7 +74,11 @@ async def test_a_photo_from_upload_to_found(service: Service) -> None:
     revision = (await photo(service, photo_id))["revision"]
     await service.hear(indexed(photo_id, revision - 1))
     assert (await photo(service, photo_id))["stages"]["indexed"]["state"] == "pending"
-    await service.hear(indexed(photo_id, revision))
+    async with Growth() as growth:
+        for _ in range(2):
+            await service.hear(indexed(photo_id, revision))
+        assert await growth.of("gallery_upload_to_searchable_seconds_count") == 1
+        assert await growth.of("gallery_upload_to_searchable_seconds_sum") > 0
     found = await photo(service, photo_id)
     assert found["stages"]["indexed"]["state"] == "done"
     assert found["revision"] == revision, "being indexed is no change"
@@ -84,9 +90,43 @@ async def test_a_photo_from_upload_to_found(service: Service) -> None:
     assert summed["oldest_pending_seconds"] is None
 
 
+async def test_a_photo_counts_as_searchable_once_all_is_seen_and_never_again(service: Service) -> None:
+    async with Growth() as growth:
+
+        async def counted() -> float:
+            return await growth.of("gallery_upload_to_searchable_seconds_count")
+
+        photo_id = uuid7()
+        await service.hear(await service.put(photo_id))
+        await service.hear(indexed(photo_id, 1))
+        assert await counted() == 0, "it is found by its name, and nobody has looked at it yet"
+        pending_text = {stage: "done" for stage in ALL_DONE if stage != "text"}
+        await service.hear(analysed(photo_id, pending_text, revision=1))
+        await service.hear(indexed(photo_id, 1))
+        assert await counted() == 0, "the index has it as it was"
+        await service.hear(indexed(photo_id, 2))
+        assert await counted() == 1, "text is read later"
+        since = await service.rows("SELECT searchable_at FROM photos")
+        await service.hear(analysed(photo_id, ALL_DONE, revision=2))
+        await service.hear(indexed(photo_id, 3))
+        assert await counted() == 1
+        assert await service.rows("SELECT searchable_at FROM photos") == since
+
+
+async def test_the_ledger_is_told_of_all_libraries(service: Service) -> None:
+    for _ in range(3):
+        await service.hear(await service.put(uuid7()))
+    with metrics.sampled(service.ledger.sample):
+        shown = await page()
+    described = {"stage": "described"}
+    assert shown.value("gallery_ledger_photos", **described, state="done") == 3
+    assert shown.value("gallery_ledger_photos", **described, state="pending") == 0
+
+
 async def final_rows(service: Service, photo_id: UUID) -> list[Any]:
     return [
-        await service.rows("SELECT * FROM photos WHERE id = %s", photo_id),
+        # When it was first complete is a matter of the clock, not of what was said.
+        await service.rows("SELECT to_jsonb(photos) - 'searchable_at' AS photo FROM photos WHERE id = %s", photo_id),
         await service.rows(
             "SELECT stage, state, reason, pack, attempts FROM ledger WHERE photo_id = %s ORDER BY stage", photo_id
         ),
@@ -154,7 +194,7 @@ async def test_any_interleaving_of_the_producers_ends_the_same(service: Service)
         assert [row["revision"] for row in await facts(service, "PhotoChanged")][-1] == 5
     for order, ending in zip(orders, endings, strict=True):
         assert ending == endings[0], order
-    assert endings[0][0][0]["revision"] == 5
+    assert endings[0][0][0]["photo"]["revision"] == 5
 
 
 async def test_what_an_older_fact_says_changes_nothing(service: Service) -> None:

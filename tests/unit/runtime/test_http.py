@@ -19,7 +19,7 @@ from starlette.responses import Response
 from gallery.runtime import logs
 from gallery.runtime.asgi_transport import AsgiTransport
 from gallery.runtime.background import background
-from gallery.runtime.http import ProblemError, create_app, forward_request_id, listen, serve
+from gallery.runtime.http import ProblemError, create_app, forward_context, listen, serve
 from gallery.runtime.ranges import Content, ranged
 
 CONTENT = bytes(range(256)) * 4
@@ -148,7 +148,7 @@ async def test_a_request_id_is_taken_over_bound_and_returned(client: httpx.Async
 
 
 async def test_a_request_id_goes_on_to_the_next_service(client: httpx.AsyncClient) -> None:
-    client.event_hooks = {"request": [forward_request_id]}
+    client.event_hooks = {"request": [forward_context]}
     with structlog.contextvars.bound_contextvars(request_id="fedcba9876543210"):
         assert (await client.get("/bound")).json()["request_id"] == "fedcba9876543210"
 

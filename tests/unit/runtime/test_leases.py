@@ -3,14 +3,18 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from support.measured import page
 
+from gallery.runtime import metrics
 from gallery.runtime.database import Database
 from gallery.runtime.leases import Job, Lane, Leased, LeaseLostError, WorkQueue
 from gallery.runtime.migrations import migrate
+from gallery.runtime.tracing import span
 
 LONG = timedelta(minutes=5)
 OVER = timedelta(0)
@@ -109,3 +113,30 @@ async def test_a_later_try_waits(database: Database) -> None:
     assert await claim(queue, 8) == []
     (depth,) = await queue.depth()
     assert (depth["stage"], depth["pending"]) == ("analyse", 1)
+
+
+async def test_what_waits_is_told_by_stage_and_lane_also_where_nothing_waits(database: Database) -> None:
+    queue = await queue_with(database, jobs(ANNA, 2), jobs(BEN, 1, Lane.INTERACTIVE))
+    async with database.transaction() as tx:
+        await tx.execute("UPDATE work SET created = now() - interval '1 minute' WHERE lane = 'interactive'")
+    with metrics.sampled(partial(queue.sample, ["analyse", "people"])):
+        shown = await page()
+    pending = {
+        (stage, lane): shown.value("gallery_work_pending_jobs", stage=stage, lane=lane)
+        for stage in ("analyse", "people")
+        for lane in Lane
+    }
+    assert list(pending.values()) == [1, 2, 0, 0]
+    oldest = [shown.value("gallery_work_oldest_seconds", stage="analyse", lane=lane) or 0 for lane in Lane]
+    assert 60 <= oldest[0] < 90
+    assert oldest[1] < 30
+
+
+async def test_work_is_done_in_the_trace_of_what_asked_for_it_last(database: Database) -> None:
+    work = jobs(ANNA, 1)
+    with span("first"):
+        queue = await queue_with(database, work)
+    with span("second") as second:
+        await queue_with(database, work)
+    (leased,) = await claim(queue, 8)
+    assert leased.traceparent == str(second.place)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from httpx import AsyncClient
+from support.measured import Growth
 from support.search_owners import FakeOwners
 
 from gallery.adapters.memory_bus import MemoryBus
@@ -54,6 +55,7 @@ async def test_a_changed_photo_and_a_named_person_can_be_found(database_url: str
             ),
             serving(settings=SearchSettings(), database=database, index=index) as app,
             AsyncClient(transport=AsgiTransport(app), base_url="http://search") as http,
+            Growth() as growth,
             asyncio.timeout(20),
         ):
             await bus.publish(
@@ -69,3 +71,6 @@ async def test_a_changed_photo_and_a_named_person_can_be_found(database_url: str
                 found = answer.json()["photos"]
             assert found == [{"id": str(PHOTO), "score": 1.0}]
             assert (await http.get("/health/ready")).json()["parts"] == {"database": True}
+            assert await growth.of("gallery_indexed_photos_total") >= 1
+            assert await growth.of("gallery_index_pass_seconds_count") >= 1
+            assert await growth.of("gallery_search_seconds_count") >= 1

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 import pytest_asyncio
+from support.measured import Growth
 
 from gallery.adapters.memory_vectors import MemoryVectors
 from gallery.events.v1 import analysis_pb2, catalogue_pb2
@@ -143,7 +144,9 @@ async def test_the_whole_library_is_grouped_when_nothing_is_left_to_look_at(albu
     (work,) = await queue.claim(stages=["analyse"], limit=1, lease=timedelta(minutes=1))
     async with album.database.transaction() as tx:
         await queue.finish(tx, work)
-    await album.settle()
+    async with Growth() as growth:
+        await album.settle()
+        assert await growth.of("gallery_people_step_seconds_count", step="group") == 1
     assert {row["rule"] for row in await album.rows("SELECT rule FROM proposals")} == {"average_linkage"}
     assert await album.person(faces[0][0]) == await album.person(faces[2][0])
     assert await album.person(faces[4][0]) is None

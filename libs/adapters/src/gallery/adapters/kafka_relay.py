@@ -19,6 +19,7 @@ from gallery.adapters.kafka_records import LARGEST_RECORD, to_record
 from gallery.adapters.postgres_bus import Backlog, PostgresBus
 from gallery.events.topics import Topic
 from gallery.ports.bus import Message
+from gallery.runtime import metrics
 from gallery.runtime.background import background, finish
 from gallery.runtime.logs import get_logger
 from gallery.runtime.retry import RetryPolicy, outlast
@@ -67,15 +68,21 @@ class KafkaRelay:
 
     async def run(self) -> None:
         """Publish until cancelled; whatever is away is waited for."""
-        async with background(
-            relay=outlast(self._relay, what=self._name, policy=self._policy),
-            backlog=outlast(self._watch, what=f"backlog of {self._name}", policy=self._policy),
-        ):
-            await asyncio.Event().wait()
+        with metrics.sampled(self._sample):
+            async with background(
+                relay=outlast(self._relay, what=self._name, policy=self._policy),
+                backlog=outlast(self._watch, what=f"backlog of {self._name}", policy=self._policy),
+            ):
+                await asyncio.Event().wait()
 
     async def backlog(self) -> Backlog:
         """Measure what is not published yet."""
         return await self._outbox.backlog(self._name, self._topics)
+
+    async def _sample(self) -> list[metrics.Sample]:
+        backlog = await self.backlog()
+        age = metrics.RELAY_LAG.at(backlog.age.total_seconds(), self._service)
+        return [age, metrics.UNPUBLISHED.at(backlog.rows, self._service)]
 
     async def _relay(self) -> None:
         async with self._outbox.subscribe(self._name, self._topics) as subscription, self._producer() as producer:

@@ -7,6 +7,7 @@ and some take a second to load.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -22,7 +23,7 @@ from gallery.ports.blobs import Blobs
 from gallery.ports.bus import Bus
 from gallery.ports.search_index import SearchIndex
 from gallery.ports.vectors import Vectors
-from gallery.runtime import partitions
+from gallery.runtime import metrics, partitions
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.errors import DatabaseNoSpaceError, GalleryError
@@ -214,7 +215,9 @@ class Profile:
         else:
             from gallery.adapters.local_blobs import LocalBlobs
 
-            yield LocalBlobs(self.folder / "blobs", keep_free=self.choices.keep_free)
+            blobs = LocalBlobs(self.folder / "blobs", keep_free=self.choices.keep_free)
+            with metrics.sampled(partial(_sample_room, blobs)):
+                yield blobs
 
     @asynccontextmanager
     async def search_index(self) -> AsyncIterator[SearchIndex]:
@@ -258,6 +261,11 @@ class Profile:
     def neighbour(self, service: Service) -> httpx.AsyncClient:
         """Make a client of another service."""
         return client(self.settings(NeighbourSettings).of(service))
+
+
+async def _sample_room(blobs: Blobs) -> list[metrics.Sample]:
+    room = await blobs.room()
+    return [] if room is None else [metrics.FREE_SPACE.at(room)]
 
 
 def _package(service: str) -> str:

@@ -8,7 +8,8 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import Message as Body
@@ -16,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 
 from gallery.events.topics import Topic
 from gallery.ports.bus import Bus, Message, Subscription
-from gallery.runtime import dead_letters
+from gallery.runtime import dead_letters, metrics
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.delivery import Delivery, parse
@@ -29,6 +30,7 @@ from gallery.runtime.errors import (
 from gallery.runtime.lanes import Lanes
 from gallery.runtime.logs import get_logger
 from gallery.runtime.retry import RetryPolicy, Verdict, outlast
+from gallery.runtime.tracing import SpanKind, span
 
 __all__ = ["AlreadyHandledError", "Consumer", "ConsumerStoppedError", "Delivery", "Handler"]
 
@@ -47,6 +49,9 @@ FAILURES_FLOOR = 20
 FAILURES_RATIO = 0.5
 """When more than half of at least twenty messages fail, the fault is ours and not the messages'."""
 
+OUTCOMES = ("handled", "repeated", "skipped", "failed", "dead", "parked")
+"""What becomes of a message, or of one attempt at it."""
+
 Handler = Callable[[Delivery, Any], Awaitable[None]]
 
 
@@ -60,6 +65,11 @@ class _Item:
     @property
     def key(self) -> str:
         return self.message.key
+
+    @property
+    def age(self) -> float:
+        """Seconds since the fact was written."""
+        return max(0.0, (datetime.now(UTC) - self.message.at).total_seconds())
 
 
 class Consumer:
@@ -84,6 +94,8 @@ class Consumer:
         self._policy = policy or RetryPolicy()
         self._parked: set[str] = set()
         self._outcomes: deque[bool] = deque(maxlen=100)
+        for outcome in OUTCOMES:
+            self._count(outcome, 0)  # a series that begins with its first dead letter does not grow by it
 
     async def run(self) -> None:
         """Consume until cancelled; a server that goes away is waited for.
@@ -91,7 +103,8 @@ class Consumer:
         Raises:
             ConsumerStoppedError: Most messages fail.
         """
-        await outlast(self._consume, what=f"subscription {self.name}", policy=self._policy)
+        with metrics.sampled(self._sample_letters):
+            await outlast(self._consume, what=f"subscription {self.name}", policy=self._policy)
 
     async def _consume(self) -> None:
         self._parked = set()
@@ -106,7 +119,8 @@ class Consumer:
                 **{f"lane{number}": lanes.work() for number in range(KEYS_AT_ONCE)},
             ),
         ):
-            await asyncio.Event().wait()
+            with metrics.sampled(partial(self._sample_lag, lanes)):
+                await asyncio.Event().wait()
 
     async def _feed(self, subscription: Subscription, lanes: Lanes[_Item]) -> None:
         known = None
@@ -135,9 +149,10 @@ class Consumer:
 
     async def _settle(self, item: _Item, attempt: int) -> timedelta | None:
         message = item.message
-        with bound_contextvars(
-            event_id=str(message.id), key=message.key, library_id=str(message.library_id), type=message.type
-        ):
+        named = {"event_id": str(message.id), "library_id": str(message.library_id), "type": message.type}
+        handling = span(f"process {message.topic}", parent=message.traceparent, kind=SpanKind.CONSUMER)
+        with bound_contextvars(key=message.key, **named), handling as traced:
+            traced.attributes |= {"subscription": self.name, **named}
             if item.replayed:
                 if not await dead_letters.is_replaying(self._database, self.name, message):
                     return None  # one before it failed again, so it rests
@@ -148,40 +163,48 @@ class Consumer:
     async def _try(self, item: _Item, attempt: int) -> timedelta | None:
         try:
             async with asyncio.timeout(self._policy.longest_attempt.total_seconds()):
-                await self._handle(item.message)
+                outcome = await self._handle(item.message)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is judged by the policy, which keeps it
             verdict = self._policy.decide(error, attempt=attempt)
             if verdict is Verdict.AGAIN:
                 log.info("attempt failed, trying again", attempt=attempt, error=repr(error))
+                self._count("failed")
                 return self._policy.pause(attempt)
             await self._bury(item, verdict, error)
             self._outcomes.append(False)
             self._refuse_a_flood()
         else:
             self._outcomes.append(True)
+            self._count(outcome)
+            metrics.MESSAGE_DELAY.labels(self.name).observe(item.age)
             if item.replayed:
                 await self._forget(item.message)
         return None
 
-    async def _handle(self, message: Message) -> None:
+    async def _handle(self, message: Message) -> str:
+        """Let the handler for its type deal with a message; returns what became of it."""
         if message.fault:
             raise MalformedMessageError(message.fault)
         known = self._handlers.get(message.type)
         if known is None:
             self.skipped += 1
-            return
+            return "skipped"
         body_type, handler = known
         delivery = Delivery(message, subscription=self.name, database=self._database)
         try:
-            await handler(delivery, parse(message, body_type))
+            with metrics.HANDLER_TIME.labels(self.name, message.type).time():
+                await handler(delivery, parse(message, body_type))
         except AlreadyHandledError:
             log.debug("handled before")
+            return "repeated"
+        return "handled"
 
     async def _bury(self, item: _Item, verdict: Verdict, error: Exception) -> None:
         log.error("message given up", verdict=verdict.value, error=repr(error))
         letter = dead_letters.Letter(message=item.message, subscription=self.name, verdict=verdict, error=error)
         async with self._database.transaction() as tx:
             await dead_letters.bury(tx, letter, again=item.replayed)
+        self._count(verdict.value)
         if verdict is Verdict.PARKED:
             self._parked.add(item.key)
 
@@ -193,6 +216,7 @@ class Consumer:
             joined = await dead_letters.join(tx, letter)
         if joined:
             log.warning("message parked behind others of its key")
+            self._count(Verdict.PARKED.value)
         else:
             self._parked.discard(message.key)
         return joined
@@ -202,6 +226,16 @@ class Consumer:
             still_parked = await dead_letters.forget(tx, message, subscription=self.name)
         if not still_parked:
             self._parked.discard(message.key)
+
+    def _count(self, outcome: str, messages: int = 1) -> None:
+        metrics.MESSAGES.labels(self.name, outcome).inc(messages)
+
+    async def _sample_lag(self, lanes: Lanes[_Item]) -> list[metrics.Sample]:
+        return [metrics.CONSUMER_LAG.at(max((item.age for item in lanes.heads()), default=0.0), self.name)]
+
+    async def _sample_letters(self) -> list[metrics.Sample]:
+        letters = await dead_letters.counts(self._database, self.name)
+        return [metrics.DEAD_LETTERS.at(number, self.name, state) for state, number in letters.items()]
 
     def _refuse_a_flood(self) -> None:
         failures = self._outcomes.count(False)

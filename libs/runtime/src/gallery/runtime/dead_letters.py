@@ -95,6 +95,13 @@ async def listing(database: Database, *, limit: int = 500) -> list[dict[str, Any
         return await cursor.fetchall()
 
 
+async def counts(database: Database, subscription: str) -> dict[str, int]:
+    """How many of a subscription's letters are in each state."""
+    async with database.read() as connection:
+        cursor = await connection.execute(queries.count_dead_letters, {"subscription": subscription})
+        return {row["state"]: row["letters"] for row in await cursor.fetchall()}
+
+
 async def show(database: Database, letter_id: UUID) -> dict[str, Any] | None:
     """One dead letter with payload, cause and traceback; None when there is none of this id."""
     async with database.read() as connection:

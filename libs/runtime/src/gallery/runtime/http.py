@@ -4,8 +4,10 @@ import asyncio
 import errno
 import re
 import socket
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gallery.runtime import metrics, tracing
 from gallery.runtime.health import Ready, health_router
 from gallery.runtime.ids import uuid7
 from gallery.runtime.logs import get_logger
+from gallery.runtime.metrics_http import metrics_router
 
 log = get_logger(__name__)
 
 REQUEST_ID = "x-request-id"
 # What we take over from a caller must not be able to forge log lines.
 _SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9-]{8,64}")
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
 class ProblemError(Exception):
@@ -63,16 +68,25 @@ def problem(error: ProblemError) -> JSONResponse:
     return JSONResponse(document, status_code=error.status, media_type="application/problem+json")
 
 
-def create_app(*, title: str, routers: Sequence[APIRouter], ready: Ready | None = None) -> FastAPI:
-    """Build an app whose every error is a problem document, with health routes and a request id bound to its logs.
+def create_app(
+    *,
+    title: str,
+    routers: Sequence[APIRouter],
+    ready: Ready | None = None,
+    may_read_metrics: Callable[[Request], None] | None = None,
+) -> FastAPI:
+    """Build an app whose every error is a problem document, with health and metrics, its logs bound to the request.
 
     Args:
         title: For the API description.
         routers: What the service offers.
         ready: Asked by ``/health/ready``.
+        may_read_metrics: Raises when ``/metrics`` is not for whoever asks; without it everybody may read it.
     """
-    app = FastAPI(title=title)
+    # FastAPI's own spans would carry the query, and with it search words.
+    app = FastAPI(title=title, telemetry={"tracing": False, "metrics": False, "logs": False})
     app.include_router(health_router(ready))
+    app.include_router(metrics_router(may_read_metrics))
     for router in routers:
         app.include_router(router)
     app.add_exception_handler(ProblemError, _on_problem)
@@ -109,7 +123,7 @@ async def _on_http(_request: Request, error: Exception) -> JSONResponse:
 
 
 class _RequestScope:
-    """Binds the request id to the logs, returns it, and turns an unexpected error into a problem document."""
+    """Binds the request id to the logs, returns it, measures, and turns an unexpected error into a problem document."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -118,26 +132,51 @@ class _RequestScope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = Headers(scope=scope).get(REQUEST_ID, "")
+        headers = Headers(scope=scope)
+        request_id = headers.get(REQUEST_ID, "")
         if not _SANE_REQUEST_ID.fullmatch(request_id):
             request_id = uuid7().hex
-        started = False
+        answer = _Answer()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal started
             if message["type"] == "http.response.start":
-                started = True
+                answer.status = message["status"]
                 MutableHeaders(scope=message)[REQUEST_ID] = request_id
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        parent = headers.get(tracing.HEADER, "")
+        with structlog.contextvars.bound_contextvars(request_id=request_id), _observed(scope, answer, parent=parent):
             try:
                 await self.app(scope, receive, send_with_id)
             except Exception:
                 log.exception("request failed", method=scope["method"])
-                if started:
+                if answer.status is not None:
                     raise  # the server then breaks the connection, so that half an answer is not taken for a whole one
                 await problem(_INTERNAL)(scope, receive, send_with_id)
+
+
+@dataclass(slots=True)
+class _Answer:
+    status: int | None = None
+
+
+@contextmanager
+def _observed(scope: Scope, answer: _Answer, *, parent: str) -> Iterator[None]:
+    """Trace and measure a request, under its route: paths hold ids, and there is no end of them."""
+    method = scope["method"] if scope["method"] in _METHODS else "OTHER"
+    began = time.perf_counter()
+    with tracing.span(method, parent=parent, kind=tracing.SpanKind.SERVER) as span:
+        try:
+            yield
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            status = "aborted" if answer.status is None else str(answer.status)
+            metrics.HTTP_REQUESTS.labels(route, method, status).inc()
+            metrics.HTTP_REQUEST_TIME.labels(route, method).observe(time.perf_counter() - began)
+            span.name = f"{method} {route}"
+            span.attributes |= {"http.request.method": method, "http.route": route}
+            if answer.status is not None:
+                span.attributes["http.response.status_code"] = answer.status
 
 
 _FULL = ProblemError(507, "storage_full", "There is no room left for the database: free some space, then try again.")
@@ -146,8 +185,10 @@ _INTERNAL = ProblemError(
 )
 
 
-async def forward_request_id(request: httpx.Request) -> None:
-    """Event hook for internal httpx clients: the answerer logs under the asker's request id."""
+async def forward_context(request: httpx.Request) -> None:
+    """Event hook for internal httpx clients: the answerer works and logs under the asker's trace and request id."""
+    if parent := tracing.traceparent():
+        request.headers.setdefault(tracing.HEADER, parent)
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     if request_id and REQUEST_ID not in request.headers:
         request.headers[REQUEST_ID] = str(request_id)

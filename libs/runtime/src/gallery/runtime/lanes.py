@@ -44,6 +44,10 @@ class Lanes(Generic[T]):
             lane.append(item)
             self._waiting += 1
 
+    def heads(self) -> list[T]:
+        """The first of each lane: what is dealt with now or next."""
+        return [lane[0] for lane in self._lanes.values()]
+
     async def room(self, most: int) -> None:
         """Wait until fewer than ``most`` items are on their way."""
         async with self._progress:

@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from itertools import product
 from typing import Any
 from uuid import UUID
 
+from gallery.runtime import metrics
 from gallery.runtime.database import Database, Transaction
 from gallery.runtime.errors import LeaseLostError
 from gallery.runtime.outbox import queries
+from gallery.runtime.tracing import traceparent
 
 __all__ = ["Job", "Lane", "LeaseLostError", "Leased", "WorkQueue"]
 
@@ -47,6 +50,7 @@ class Leased:
         asked: How often it had been asked for when it was claimed.
         attempt: Counts from 1.
         fence: Grows with every claim of anything.
+        traceparent: W3C trace context of what asked for it last, empty when there is none.
     """
 
     id: int
@@ -54,6 +58,7 @@ class Leased:
     asked: int
     attempt: int
     fence: int
+    traceparent: str = ""
 
 
 class WorkQueue:
@@ -64,10 +69,11 @@ class WorkQueue:
 
     async def add(self, tx: Transaction, jobs: Sequence[Job]) -> None:
         """Ask for work when this transaction commits."""
+        trace = {"traceparent": traceparent()}
         await tx.executemany(
             queries.add_work,
             [
-                {"library_id": job.library_id, "subject": job.subject, "stage": job.stage, "lane": job.lane}
+                {"library_id": job.library_id, "subject": job.subject, "stage": job.stage, "lane": job.lane, **trace}
                 for job in sorted(jobs, key=lambda job: (job.subject, job.stage))  # one order: nobody deadlocks
             ],
         )
@@ -113,6 +119,15 @@ class WorkQueue:
         async with self._database.read() as connection:
             return await (await connection.execute(queries.work_depth)).fetchall()
 
+    async def sample(self, stages: Sequence[str]) -> list[metrics.Sample]:
+        """Where the gauges of work stand, also those of lanes with nothing in them."""
+        found = {(row["stage"], row["lane"]): (row["pending"], row["oldest_seconds"]) for row in await self.depth()}
+        samples = []
+        for stage, lane in product(stages, Lane):
+            pending, oldest = found.get((stage, lane), (0, 0.0))
+            samples += [metrics.WORK_PENDING.at(pending, stage, lane), metrics.WORK_OLDEST.at(oldest, stage, lane)]
+        return samples
+
     async def library_has(self, library_id: UUID, *, stage: str) -> bool:
         """Whether any job of this stage is left in a library, leased ones included, those of a paused lane not."""
         async with self._database.read() as connection:
@@ -135,4 +150,5 @@ class WorkQueue:
 
 def _leased(row: dict[str, Any]) -> Leased:
     job = Job(library_id=row["library_id"], subject=row["subject"], stage=row["stage"], lane=Lane(row["lane"]))
-    return Leased(id=row["id"], job=job, asked=row["asked"], attempt=row["attempt"], fence=row["fence"])
+    named = {name: row[name] for name in ("id", "asked", "attempt", "fence", "traceparent")}
+    return Leased(job=job, **named)

@@ -5,7 +5,7 @@ from enum import StrEnum
 import httpx
 from pydantic import Field
 
-from gallery.runtime.http import forward_request_id
+from gallery.runtime.http import forward_context
 from gallery.runtime.settings import Settings
 
 PATIENCE_SECONDS = 60
@@ -49,5 +49,5 @@ def client(url: str, *, transport: httpx.AsyncBaseTransport | None = None) -> ht
         transport=transport,
         base_url=url,
         timeout=PATIENCE_SECONDS,
-        event_hooks={"request": [forward_request_id]},
+        event_hooks={"request": [forward_context]},
     )

@@ -50,6 +50,16 @@ SELECT id, subscription, event_id, topic, type, key, library_id, revision, cause
        CASE WHEN replay_id IS NULL THEN state ELSE 'replaying' END AS state
 FROM dead_letters ORDER BY seq LIMIT %(limit)s
 
+-- name: count_dead_letters
+-- States that no letter is in count, too.
+SELECT state, count(id) AS letters
+FROM unnest(ARRAY['dead', 'parked', 'replaying']) AS state
+LEFT JOIN (
+    SELECT id, CASE WHEN replay_id IS NULL THEN state ELSE 'replaying' END AS now_in
+    FROM dead_letters WHERE subscription = %(subscription)s
+) AS letter ON now_in = state
+GROUP BY state
+
 -- name: show_dead_letter
 SELECT id, subscription, event_id, topic, type, key, library_id, revision, cause, traceback, data, at,
        CASE WHEN replay_id IS NULL THEN state ELSE 'replaying' END AS state
@@ -85,9 +95,11 @@ WHERE here.system_identifier <> last.system_identifier
 
 -- name: add_work
 -- Asked for again while somebody works on it: the row outlives that lease.
-INSERT INTO work (library_id, subject, stage, lane) VALUES (%(library_id)s, %(subject)s, %(stage)s, %(lane)s)
+INSERT INTO work (library_id, subject, stage, lane, traceparent)
+VALUES (%(library_id)s, %(subject)s, %(stage)s, %(lane)s, %(traceparent)s)
 ON CONFLICT (subject, stage) DO UPDATE SET
     asked = work.asked + 1,
+    traceparent = excluded.traceparent,
     lane = CASE WHEN excluded.lane = 'interactive' THEN 'interactive' ELSE work.lane END
 
 -- name: claim_work
@@ -131,7 +143,7 @@ UPDATE work SET
     fence = nextval('fences'),
     leased_until = now() + %(lease)s
 FROM chosen WHERE work.id = chosen.id
-RETURNING work.id, library_id, subject, stage, lane, asked, attempt, fence
+RETURNING work.id, library_id, subject, stage, lane, asked, attempt, fence, traceparent
 
 -- name: finish_work
 -- Gone, unless it was asked for again meanwhile.

@@ -82,11 +82,19 @@ class PhotoChange:
         after = resolve(current, proposals, decisions=await self._decisions(), known_revision=known_revision)
         await self._replace(before, after)
 
-    async def note_indexed(self, revision: int) -> None:
-        """The index has the photo as it was at this revision of ours; the photo itself has not changed."""
+    async def note_indexed(self, revision: int) -> float | None:
+        """The index has the photo as it was at this revision of ours; the photo itself has not changed.
+
+        Returns:
+            Seconds since the upload, when all that was to be seen in the photo can be found for the first time.
+        """
         cursor = await self.tx.execute(queries.note_indexed, {"id": self.photo_id, "indexed": revision})
-        if (row := await cursor.fetchone()) is not None:
-            self._turn_indexed(row["was"], State.DONE)
+        row = await cursor.fetchone()
+        if row is None:
+            return None
+        self._turn_indexed(row["was"], State.DONE)
+        seconds: float | None = row["seconds"]
+        return seconds
 
     async def _faces(self) -> list[Face]:
         cursor = await self.tx.execute(queries.faces_of_photo, {"id": self.photo_id})

@@ -12,6 +12,7 @@ from psycopg.rows import DictRow
 from gallery.metadata.catalogue import queries
 from gallery.metadata.domain import Stage, State
 from gallery.metadata.photos import FIRST, say_photos_again
+from gallery.runtime import metrics
 from gallery.runtime.database import Database, Transaction
 from gallery.runtime.logs import get_logger
 
@@ -73,6 +74,13 @@ class Ledger:
             "oldest_pending_seconds": oldest["seconds"] if oldest else None,
             "rejected": await self.rejected(library_id, limit=_SHOWN_REJECTIONS),
         }
+
+    async def sample(self) -> list[metrics.Sample]:
+        """Where the gauges of the ledger stand."""
+        async with self._database.read() as connection:
+            rows = await (await connection.execute(queries.counts_of_all)).fetchall()
+        stages = _table(rows).items()
+        return [metrics.LEDGER.at(photos, stage, state) for stage, states in stages for state, photos in states.items()]
 
     async def rejected(self, library_id: UUID, *, after: UUID = FIRST, limit: int) -> list[dict[str, Any]]:
         """Give a page of photos that have a rejected stage, with the first such stage and its reason."""

@@ -23,6 +23,7 @@ from gallery.metadata.settings import MetadataSettings
 from gallery.metadata.uploads import HttpUploads
 from gallery.ports.blobs import Blobs
 from gallery.ports.bus import Bus
+from gallery.runtime import metrics
 from gallery.runtime.background import background
 from gallery.runtime.consumer import Consumer
 from gallery.runtime.database import Database
@@ -52,7 +53,8 @@ async def serving(*, settings: MetadataSettings, database: Database) -> AsyncIte
         ledger_router(ledger, photos, people),
         dead_letters_router(database),
     ]
-    yield create_app(title="Smart Gallery metadata", routers=routers, ready=database.ready)
+    with metrics.sampled(ledger.sample):
+        yield create_app(title="Smart Gallery metadata", routers=routers, ready=database.ready)
 
 
 @asynccontextmanager

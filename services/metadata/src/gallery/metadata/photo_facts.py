@@ -7,6 +7,7 @@ from gallery.metadata.catalogue import changing, queries
 from gallery.metadata.domain import Outcome, Proposal, Stage, State
 from gallery.metadata.headers import Headers
 from gallery.metadata.ports import Uploads
+from gallery.runtime import metrics
 from gallery.runtime.consumer import Delivery
 from gallery.runtime.database import Database
 
@@ -56,7 +57,9 @@ class PhotoFacts:
     async def note_indexed(self, delivery: Delivery, photo_id: UUID, *, revision: int) -> None:
         """The index has a photo as it was at this revision of the catalogue."""
         async with delivery.transaction() as tx, changing(tx, delivery.message.library_id, photo_id) as photo:
-            await photo.note_indexed(revision)
+            seconds = await photo.note_indexed(revision)
+        if seconds is not None:
+            metrics.UPLOAD_TO_SEARCHABLE.observe(seconds)
 
     async def _described(self, photo_id: UUID, blob_key: str) -> bool:
         async with self._database.read() as connection:

@@ -44,15 +44,24 @@ WITH photo AS (
 SELECT revision, described, indexed, was FROM photo LEFT JOIN turned ON true
 
 -- name: note_indexed
--- One row back when the photo has become indexed by this; `was` as above.
+-- `was` as above. `seconds` since the upload, when with this all that was to be seen in it can be found for the first time.
 WITH photo AS (
-    UPDATE photos SET indexed_revision = greatest(indexed_revision, %(indexed)s) WHERE id = %(id)s
-    RETURNING id, indexed_revision >= revision AS current
+    UPDATE photos SET
+        indexed_revision = greatest(indexed_revision, %(indexed)s),
+        searchable_at = CASE
+            WHEN searchable_at IS NULL AND greatest(indexed_revision, %(indexed)s) >= revision AND NOT EXISTS (
+                SELECT FROM ledger WHERE photo_id = id AND state = 'pending' AND stage NOT IN ('indexed', 'text')
+            ) THEN now() ELSE searchable_at END
+    WHERE id = %(id)s
+    RETURNING id, indexed_revision >= revision AS current,
+        CASE WHEN old.searchable_at IS NULL THEN extract(epoch FROM new.searchable_at - uploaded_at)::float END AS seconds
+), turned AS (
+    UPDATE ledger SET state = 'done', attempts = 1, at = now()
+    FROM photo
+    WHERE photo_id = photo.id AND current AND stage = 'indexed' AND state <> 'done'
+    RETURNING old.state AS was
 )
-UPDATE ledger SET state = 'done', attempts = 1, at = now()
-FROM photo
-WHERE photo_id = photo.id AND current AND stage = 'indexed' AND state <> 'done'
-RETURNING old.state AS was
+SELECT was, seconds FROM photo LEFT JOIN turned ON true
 
 -- name: stages
 SELECT stage, state, reason, pack, attempts, source_revision FROM ledger WHERE photo_id = %(id)s
@@ -164,6 +173,9 @@ SELECT photos, decisions_revision, unassigned_faces, findings FROM libraries WHE
 
 -- name: ledger_counts
 SELECT stage, state, photos FROM ledger_counts WHERE library_id = %(library_id)s
+
+-- name: counts_of_all
+SELECT stage, state, sum(photos)::bigint AS photos FROM ledger_counts GROUP BY stage, state
 
 -- name: oldest_pending
 SELECT extract(epoch FROM now() - at)::float AS seconds FROM ledger

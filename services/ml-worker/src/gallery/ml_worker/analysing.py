@@ -10,14 +10,16 @@ from typing import Self
 import psycopg
 
 from gallery.ml_worker.analysis import Analysis, Rendered
-from gallery.ml_worker.domain import Seen, State
+from gallery.ml_worker.domain import Picture, Seen, State
 from gallery.ml_worker.errors import RejectedError
 from gallery.ml_worker.ports import Looker
 from gallery.ml_worker.store import ANALYSE, PhotoStore
+from gallery.runtime import metrics
 from gallery.runtime.leases import Leased, LeaseLostError
 from gallery.runtime.liveness import step
 from gallery.runtime.logs import get_logger
 from gallery.runtime.retry import NO_ROOM, RetryPolicy, Verdict
+from gallery.runtime.tracing import span
 
 log = get_logger(__name__)
 
@@ -75,7 +77,7 @@ class AnalyseRole:
         self._held: dict[int, Leased] = {}
         self._stopping = False
         self._freed = asyncio.Event()
-        self._ready: asyncio.Queue[Rendered] = asyncio.Queue()
+        self._ready: asyncio.Queue[tuple[Picture, asyncio.Future[Seen]]] = asyncio.Queue()
         self._batch = max(1, BATCH // threads)
         # The networks release the interpreter lock, so that threads share one copy of the weights.
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="models")
@@ -100,7 +102,7 @@ class AnalyseRole:
                 group.create_task(self._keep_leases())
                 group.create_task(self._keep_swept())
                 for _ in range(self._lookers):
-                    group.create_task(self._look(group))
+                    group.create_task(self._look())
                 group.create_task(self._claim(group))
                 try:
                     await asyncio.Event().wait()
@@ -122,7 +124,7 @@ class AnalyseRole:
                 await asyncio.sleep(AFTER_ERROR.total_seconds())
                 continue
             for leased in claimed if not self._stopping else ():
-                group.create_task(self._render(leased))
+                group.create_task(self._analyse(leased))
 
     async def _until_there_is_room(self) -> None:
         """Looking at photos whose pictures cannot be stored would be in vain."""
@@ -139,51 +141,50 @@ class AnalyseRole:
             await self._photos.queue.wait()
         return claimed
 
-    async def _render(self, leased: Leased) -> None:
-        try:
-            if leased.attempt > CLAIMS:
-                await self._end(leased, State.FAILED, "gave_up")
-                return
-            rendered = await self._analysis.render(leased)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the policy judges it
-            await self._judge(leased, error)
-            return
-        if rendered is None:
-            self._let_go(leased)
-            return
-        await self._ready.put(rendered)
+    async def _analyse(self, leased: Leased) -> None:
+        with span("analyse photo", parent=leased.traceparent) as traced:
+            traced.attributes |= {"photo_id": str(leased.job.subject), "attempt": leased.attempt}
+            try:
+                if leased.attempt > CLAIMS:
+                    await self._end(leased, State.FAILED, "gave_up")
+                elif (rendered := await self._analysis.render(leased)) is not None:
+                    seen = await self._seen(rendered)
+                    with metrics.PHOTO_STEP_TIME.labels("keep").time():
+                        await self._analysis.keep(rendered, seen)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the policy judges it
+                await self._judge(leased, error)
+            else:
+                self._let_go(leased)
 
-    async def _look(self, group: asyncio.TaskGroup) -> None:
+    async def _seen(self, rendered: Rendered) -> Seen:
+        """What the models find, in the next batch that has room."""
+        seen: asyncio.Future[Seen] = asyncio.get_running_loop().create_future()
+        await self._ready.put((rendered.rendering.picture, seen))
+        return await seen
+
+    async def _look(self) -> None:
         while True:
             batch = [await self._ready.get()]
             while len(batch) < self._batch and not self._ready.empty():
                 batch.append(self._ready.get_nowait())
-            with step("models", at_most=LOOK_AT_MOST):
-                found = await self._seen(batch)
-            for rendered, seen in zip(batch, found, strict=True):
-                group.create_task(self._keep(rendered, seen))
+            metrics.BATCH_FILL.observe(len(batch))
+            with step("models", at_most=LOOK_AT_MOST), metrics.BATCH_TIME.labels("all").time():
+                found = await self._look_at([picture for picture, _ in batch])
+            for (_, seen), result in zip(batch, found, strict=True):
+                if isinstance(result, Exception):
+                    seen.set_exception(result)
+                else:
+                    seen.set_result(result)
 
-    async def _seen(self, batch: Sequence[Rendered]) -> Sequence[Seen | Exception]:
+    async def _look_at(self, pictures: Sequence[Picture]) -> Sequence[Seen | Exception]:
         """Look at all at once; when that fails, at each alone, so that only the culprit pays."""
-        pictures = [rendered.rendering.picture for rendered in batch]
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, self._looker.look, pictures)
         except Exception as error:  # noqa: BLE001  # of whatever model
-            if len(batch) == 1:
+            if len(pictures) == 1:
                 return [error]
-            return [(await self._seen([rendered]))[0] for rendered in batch]
-
-    async def _keep(self, rendered: Rendered, seen: Seen | Exception) -> None:
-        if isinstance(seen, Exception):
-            await self._judge(rendered.leased, seen)
-            return
-        try:
-            await self._analysis.keep(rendered, seen)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the policy judges it
-            await self._judge(rendered.leased, error)
-        else:
-            self._let_go(rendered.leased)
+            return [(await self._look_at([picture]))[0] for picture in pictures]
 
     async def _judge(self, leased: Leased, error: Exception) -> None:
         photo = {"photo_id": str(leased.job.subject), "attempt": leased.attempt}

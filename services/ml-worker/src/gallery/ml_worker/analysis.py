@@ -12,6 +12,7 @@ from gallery.ml_worker.events import photo_analysed
 from gallery.ml_worker.ports import Renderer
 from gallery.ml_worker.store import PEOPLE, PhotoStore
 from gallery.ports.blobs import Blobs, BlobStoreFullError, StoredBlob
+from gallery.runtime import metrics
 from gallery.runtime.database import Database, Transaction
 from gallery.runtime.leases import Job, Leased, LeaseLostError
 from gallery.runtime.outbox import append
@@ -60,7 +61,8 @@ class Analysis:
             async with self._database.transaction() as tx:
                 await self._photos.queue.finish(tx, leased)
             return None
-        return Rendered(leased, photo, await self._renderer.render(await self._read(photo)))
+        with metrics.PHOTO_STEP_TIME.labels("decode").time():
+            return Rendered(leased, photo, await self._renderer.render(await self._read(photo)))
 
     async def keep(self, rendered: Rendered, seen: Seen) -> None:
         """Store the pictures and, in one transaction, everything that was found.
@@ -83,6 +85,7 @@ class Analysis:
         except (LeaseLostError, BlobStoreFullError):
             await self._discard(list(keys.values()))
             raise
+        metrics.ANALYSED.labels(State.DONE).inc()
 
     async def give_up(self, leased: Leased, state: State, reason: str) -> None:
         """End the analysis without a picture; a former one stays.
@@ -94,6 +97,7 @@ class Analysis:
         async with self._database.transaction(keys=[str(leased.job.subject)]) as tx:
             await self._photos.queue.finish(tx, leased)
             await self._say(tx, leased, ended)
+        metrics.ANALYSED.labels(state).inc()
 
     async def is_full(self) -> bool:
         """Whether pictures could not be stored now."""

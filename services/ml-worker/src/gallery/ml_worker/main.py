@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -18,10 +19,11 @@ from gallery.ml_worker.people.role import PeopleRole
 from gallery.ml_worker.people.store import PeopleStore
 from gallery.ml_worker.sessions import open_runtime
 from gallery.ml_worker.settings import MlWorkerSettings
-from gallery.ml_worker.store import PhotoStore
+from gallery.ml_worker.store import ANALYSE, PEOPLE, PhotoStore
 from gallery.ports.blobs import Blobs
 from gallery.ports.bus import Bus
 from gallery.ports.vectors import Vectors
+from gallery.runtime import metrics
 from gallery.runtime.background import background
 from gallery.runtime.consumer import Consumer
 from gallery.runtime.database import Database
@@ -51,7 +53,8 @@ async def serving(*, settings: MlWorkerSettings, database: Database, blobs: Blob
         backfill_router(photos.shares),
         dead_letters_router(database),
     ]
-    yield create_app(title="Smart Gallery ML worker", routers=routers, ready=database.ready)
+    with metrics.sampled(partial(photos.queue.sample, (ANALYSE, PEOPLE))):
+        yield create_app(title="Smart Gallery ML worker", routers=routers, ready=database.ready)
 
 
 @asynccontextmanager

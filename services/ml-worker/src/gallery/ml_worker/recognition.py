@@ -12,6 +12,7 @@ from gallery.ml_worker.faces.yunet import YunetHead
 from gallery.ml_worker.packs import DetectorSpec, EmbedderSpec, FacePack, Shelf, TagPack
 from gallery.ml_worker.sessions import Runtime
 from gallery.ml_worker.tags import ImageNetTagger, read_labels
+from gallery.runtime import metrics
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +41,13 @@ class FaceModels:
 
     def find(self, images: Sequence[Image]) -> list[list[FoundFace]]:
         """The faces of each picture, the surest first; vectors are computed in batches over all pictures."""
-        seen = [self._detector.detect(image) for image in images]
-        crops = [
-            [self._embedder.crop(image, face) for face in faces] for image, faces in zip(images, seen, strict=True)
-        ]
-        vectors = iter(self._embedder.embed([crop for row in crops for crop in row]))
+        with metrics.BATCH_TIME.labels("detect").time():
+            seen = [self._detector.detect(image) for image in images]
+        with metrics.BATCH_TIME.labels("embed").time():
+            crops = [
+                [self._embedder.crop(image, face) for face in faces] for image, faces in zip(images, seen, strict=True)
+            ]
+            vectors = iter(self._embedder.embed([crop for row in crops for crop in row]))
         return [
             [
                 FoundFace(face, measure(face, crop, self._points), next(vectors))

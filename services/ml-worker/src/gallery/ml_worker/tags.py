@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gallery.ml_worker.domain import Tag
 from gallery.ml_worker.faces.embedding import normalised
 from gallery.ml_worker.sessions import Session
+from gallery.runtime import metrics
 
 Image = NDArray[np.uint8]
 
@@ -52,8 +53,9 @@ class ImageNetTagger:
         """What each picture shows, all of them in one run."""
         if not images:
             return []
-        tensor = np.stack([whole(image) for image in images])
-        probabilities, features = self._session.run({self._input_name: tensor})
+        with metrics.BATCH_TIME.labels("tags").time():
+            tensor = np.stack([whole(image) for image in images])
+            probabilities, features = self._session.run({self._input_name: tensor})
         vectors = normalised(features.reshape(len(images), -1))
         return [Shown(self._best(row), vector) for row, vector in zip(probabilities, vectors, strict=True)]
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 
+from gallery.runtime import metrics
 from gallery.runtime.http import ProblemError
 from gallery.search.domain import FacetValue
 from gallery.search.errors import BadCursorError, QueryError
@@ -26,7 +27,8 @@ def router(*, search: Search, store: Store) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=500, description="Hits on a page")] = 100,
     ) -> dict[str, Any]:
         began = time.perf_counter()
-        answer = await _answer(search, library_id, q, cursor=cursor, limit=limit)
+        with metrics.SEARCH_TIME.time():
+            answer = await _answer(search, library_id, q, cursor=cursor, limit=limit)
         return {**_rendered(answer), "took_ms": round((time.perf_counter() - began) * 1000, 1)}
 
     @routes.post("/rebuild", status_code=202)

@@ -9,8 +9,10 @@ from typing import Protocol
 from uuid import UUID
 
 from gallery.ports.search_index import SearchIndex
+from gallery.runtime import metrics
 from gallery.runtime.logs import get_logger
 from gallery.runtime.retry import is_transient
+from gallery.runtime.tracing import span
 from gallery.search.documents import Composer
 from gallery.search.domain import Claim, Composed
 from gallery.search.errors import IndexUnavailableError
@@ -93,8 +95,10 @@ class Indexing:
         if claim is None:
             return False
         try:
-            async with asyncio.timeout(LEASE.total_seconds() * 0.75):
-                await self._index_all(claim)
+            with span("index"), metrics.INDEX_TIME.time():
+                async with asyncio.timeout(LEASE.total_seconds() * 0.75):
+                    await self._index_all(claim)
+            metrics.INDEXED.inc(len(claim.revisions))
         except Exception as error:  # noqa: BLE001 - whatever it was, these photos come again
             log.warning("photos were not indexed, trying later", photos=len(claim.revisions), error=repr(error))
             await self._pending.give_back(

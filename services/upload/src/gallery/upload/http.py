@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from gallery.ports.blobs import Blobs
+from gallery.runtime import metrics
 from gallery.runtime.http import ProblemError
 from gallery.runtime.ranges import Content, ranged
 from gallery.upload.domain import HASHES_AT_ONCE, IDS_AT_ONCE, Claim, Lane, Original, Status
@@ -69,6 +70,8 @@ def create_router(*, uploads: Uploads, originals: Originals, blobs: Blobs) -> AP
         except tuple(PROBLEMS) as error:
             raise _problem(error) from error
         stored = receipt.original
+        if receipt.status is Status.ACCEPTED:
+            metrics.UPLOADED.inc(stored.size)
         answer = {
             "photo_id": str(stored.photo_id),
             "sha256": stored.sha256.hex(),

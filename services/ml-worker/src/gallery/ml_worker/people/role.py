@@ -10,11 +10,13 @@ from gallery.ml_worker.packs import FacePack
 from gallery.ml_worker.people.proposing import LEASE, Proposing
 from gallery.ml_worker.people.store import PeopleStore, hold, queries
 from gallery.ports.vectors import Vectors
+from gallery.runtime import metrics
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
 from gallery.runtime.leases import Job, Lane, Leased, LeaseLostError, WorkQueue
 from gallery.runtime.liveness import step
 from gallery.runtime.logs import get_logger
+from gallery.runtime.tracing import span
 
 log = get_logger(__name__)
 
@@ -59,7 +61,11 @@ class PeopleRole:
         claimed = await self._queue.claim(stages=[STAGE], limit=1, lease=LEASE, pausable=False)
         if not claimed:
             return await self._ask_for_groupings()
-        leased = claimed[0]
+        with span("group people", parent=claimed[0].traceparent):
+            await self._settle(claimed[0])
+        return True
+
+    async def _settle(self, leased: Leased) -> None:
         try:
             with step("people", at_most=WORK_AT_MOST):
                 async with background(lease=self._keep(leased)):
@@ -72,7 +78,6 @@ class PeopleRole:
         except Exception:
             log.exception("people work failed, trying again", library_id=str(leased.job.library_id))
             await self._queue.retry_later(leased, after=min(AFTER_FAILURE * leased.attempt, AT_MOST))
-        return True
 
     async def _keep(self, leased: Leased) -> None:
         """Lengthen the lease while somebody works under it."""
@@ -82,14 +87,16 @@ class PeopleRole:
                 await hold(tx, leased, lease=LEASE)
 
     async def _work(self, leased: Leased) -> None:
-        if await self._proposing.match_new(leased):
-            return
+        with metrics.PEOPLE_TIME.labels("match").time():
+            if await self._proposing.match_new(leased):
+                return
         library_id = leased.job.library_id
         if await self._store.outdated(library_id):
             async with self._database.transaction() as tx:
                 await tx.execute(queries.note_change, {"library_id": library_id, "decisions_revision": 0})
         if (await self._store.library(library_id)).due and await self._quiet(library_id):
-            changed = await self._proposing.group_all(leased)
+            with metrics.PEOPLE_TIME.labels("group").time():
+                changed = await self._proposing.group_all(leased)
             log.info("faces grouped", library_id=str(library_id), changed=changed)
             return
         async with self._database.transaction() as tx:
