@@ -8,7 +8,7 @@ import httpx
 from fastapi import FastAPI
 
 from gallery.gateway.domain import Owner
-from gallery.gateway.gate import Gate
+from gallery.gateway.gate import Gate, readers
 from gallery.gateway.http import create_routers
 from gallery.gateway.neighbours import Neighbours
 from gallery.gateway.owners import establish
@@ -59,7 +59,9 @@ def build(
 ) -> FastAPI:
     """Build the app over its parts."""
     routers = create_routers(neighbours=Neighbours(services), owner=owner, effective_settings=effective_settings)
-    app = create_app(title=TITLE, routers=routers, ready=ready)
+    app = create_app(title=TITLE, routers=routers, ready=ready, may_read_metrics=readers(settings.metrics_token))
     app.version = API_VERSION
-    app.add_middleware(Gate, hosts=settings.hosts, largest_question=settings.largest_question)
+    app.add_middleware(
+        Gate, hosts=settings.hosts, largest_question=settings.largest_question, metrics_token=settings.metrics_token
+    )
     return app

@@ -26,3 +26,8 @@ class GatewaySettings(Settings):
         description="Bodies of requests above this are refused, uploads aside, which have their own limit per file.",
         json_schema_extra={"unit": "bytes"},
     )
+    metrics_token: SecretStr | None = Field(
+        default=None,
+        title="Token for metrics",
+        description="Lets other machines read /metrics, sent as Authorization: Bearer; it opens nothing else.",
+    )
