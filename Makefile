@@ -70,6 +70,7 @@ check: .venv/test.done ## style, types, layers, contracts, and drift of everythi
 	cd proto && PATH="$(CURDIR)/$(BIN):$$PATH" buf breaking --against released.binpb
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python proto/generate.py --check
 	$(BIN)/python -m gallery.gateway.openapi --check docs/openapi.json
+	$(BIN)/python bench/capacity_doc.py --check docs/capacity.md
 	$(BIN)/python requirements/lock.py --check
 
 format: .venv/test.done ## put the code in order
@@ -87,6 +88,9 @@ openapi: .venv/test.done ## write docs/openapi.json from the gateway
 
 bench: .venv/test.done ## measure, each figure beside a peer or limit of the same run
 	$(BIN)/python bench/pipeline.py
+	$(BIN)/python bench/footprint.py
+	$(BIN)/python bench/grouping.py
+	$(BIN)/python bench/simulation_check.py
 
 soak: .venv/test.done ## long runs that every day has no time for
 	$(BIN)/python bench/lfw.py
