@@ -145,16 +145,22 @@ class AnalyseRole:
         with span("analyse photo", parent=leased.traceparent) as traced:
             traced.attributes |= {"photo_id": str(leased.job.subject), "attempt": leased.attempt}
             try:
-                if leased.attempt > CLAIMS:
-                    await self._end(leased, State.FAILED, "gave_up")
-                elif (rendered := await self._analysis.render(leased)) is not None:
-                    seen = await self._seen(rendered)
-                    with metrics.PHOTO_STEP_TIME.labels("keep").time():
-                        await self._analysis.keep(rendered, seen)
+                await self._see_through(leased)
             except Exception as error:  # noqa: BLE001  # whatever it is, the policy judges it
                 await self._judge(leased, error)
             else:
                 self._let_go(leased)
+
+    async def _see_through(self, leased: Leased) -> None:
+        if leased.attempt > CLAIMS:
+            await self._end(leased, State.FAILED, "gave_up")
+            return
+        rendered = await self._analysis.render(leased)
+        if rendered is None:
+            return
+        seen = await self._seen(rendered)
+        with metrics.PHOTO_STEP_TIME.labels("keep").time():
+            await self._analysis.keep(rendered, seen)
 
     async def _seen(self, rendered: Rendered) -> Seen:
         """What the models find, in the next batch that has room."""
