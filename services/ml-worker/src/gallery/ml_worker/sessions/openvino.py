@@ -1,4 +1,4 @@
-"""OpenVINO on the processor: an extra, since it is larger than everything else together."""
+"""OpenVINO on the processor: an extra, since it is large and a GPU does without it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
