@@ -120,8 +120,12 @@ class Lookout:
         return bool(row["untried"])
 
     def use_up_log(self) -> None:
-        """Go on to the next segment of the write-ahead log: whoever writes next has to find room for it."""
-        self._connection.execute("SELECT pg_switch_wal()")
+        """Go on to the next segment of the write-ahead log: whoever writes next has to find room for it.
+
+        A busy server may have come to the end of its segment, and of itself, before.
+        """
+        with suppress(psycopg.OperationalError):
+            self._connection.execute("SELECT pg_switch_wal()")
 
     def under_way(self, tree: Iterable[Process], computing: Computing) -> dict[str, int]:
         """Count the photos in each stage, less the stages that have none.
