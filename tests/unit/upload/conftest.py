@@ -7,21 +7,24 @@ import pytest
 import pytest_asyncio
 import skimage.data
 
-from gallery.ports.blobs import BlobMismatchError, BlobNotFoundError, BlobStoreFullError, StoredBlob
+from gallery.ports.blobs import BlobError, BlobMismatchError, BlobNotFoundError, BlobStoreFullError, StoredBlob
 from gallery.runtime import partitions
 from gallery.runtime.database import Database
 from gallery.runtime.migrations import migrate
 
 
 class FakeBlobs:
-    """A folder in memory that can be told to be full, and to have an object spoiled."""
+    """A folder in memory that can be told to be full or away, and to have an object spoiled."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.full = False
+        self.away = False
 
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, sha256: bytes | None = None) -> StoredBlob:
         data = b"".join([chunk async for chunk in chunks])
+        if self.away:
+            raise BlobError("expired credentials")
         if self.full:
             raise BlobStoreFullError("no room")
         stored = StoredBlob(key, len(data), hashlib.sha256(data).digest())

@@ -190,6 +190,18 @@ async def test_a_full_store_says_so_and_works_again_later(
     assert (await upload.post("/uploads", content=photo)).status_code == 201
 
 
+async def test_a_store_that_is_away_is_told_and_nothing_is_left(
+    upload: httpx.AsyncClient, blobs: Any, database: Database, photo: bytes
+) -> None:
+    blobs.away = True
+    answer = await upload.post("/uploads", content=photo)
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_away")
+    assert "credentials" not in answer.text
+    assert await intents(database) == 0
+    blobs.away = False
+    assert (await upload.post("/uploads", content=photo)).status_code == 201
+
+
 async def test_thousands_of_hashes_are_answered_at_once(upload: httpx.AsyncClient, photo: bytes) -> None:
     receipt = (await upload.post("/uploads", content=photo)).json()
     unknown = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(4999)]

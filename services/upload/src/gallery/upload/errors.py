@@ -35,5 +35,9 @@ class StorageFullError(TransientError):
     """No room left; nothing was stored. Works again once there is space."""
 
 
+class StorageAwayError(TransientError):
+    """The store does not answer, or not as it should; nothing was stored. Works again once somebody mended it."""
+
+
 class IntentLostError(TransientError):
     """The upload was taken for abandoned, since its process lost its database session. Sending it again works."""

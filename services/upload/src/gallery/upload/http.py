@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from gallery.ports.blobs import Blobs
-from gallery.runtime import metrics
 from gallery.runtime.http import ProblemError
 from gallery.runtime.ranges import Content, ranged
 from gallery.upload.domain import HASHES_AT_ONCE, IDS_AT_ONCE, Claim, Lane, Original, Status
@@ -19,6 +18,7 @@ from gallery.upload.errors import (
     ChecksumMismatchError,
     EmptyFileError,
     IntentLostError,
+    StorageAwayError,
     StorageFullError,
     TooLargeError,
     UnknownPhotoError,
@@ -35,6 +35,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     ChecksumMismatchError: (422, "checksum_mismatch"),
     EmptyFileError: (422, "empty_file"),
     IntentLostError: (503, "try_again"),
+    StorageAwayError: (503, "storage_away"),
     StorageFullError: (507, "storage_full"),
     TooLargeError: (413, "too_large"),
     UnknownPhotoError: (404, "unknown_photo"),
@@ -70,8 +71,6 @@ def create_router(*, uploads: Uploads, originals: Originals, blobs: Blobs) -> AP
         except tuple(PROBLEMS) as error:
             raise _problem(error) from error
         stored = receipt.original
-        if receipt.status is Status.ACCEPTED:
-            metrics.UPLOADED.inc(stored.size)
         answer = {
             "photo_id": str(stored.photo_id),
             "sha256": stored.sha256.hex(),

@@ -3,30 +3,14 @@
 import hashlib
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from gallery.ports.blobs import BlobError, BlobMismatchError, Blobs, BlobStoreFullError, StoredBlob
-from gallery.runtime.ids import uuid7
-from gallery.runtime.media_types import HEAD, MediaType, detect, refused_name
+from gallery.ports.blobs import BlobError, Blobs
+from gallery.runtime.media_types import HEAD, MediaType
+from gallery.upload.acceptance import Acceptance, allowed_size, new_key, said_by_store, type_of
 from gallery.upload.domain import Claim, Original, Receipt, Status
-from gallery.upload.errors import (
-    ChecksumMismatchError,
-    EmptyFileError,
-    StorageFullError,
-    TooLargeError,
-    UnknownPhotoError,
-    UnsupportedTypeError,
-)
+from gallery.upload.errors import ChecksumMismatchError, UnknownPhotoError
 from gallery.upload.ports import Intents, Originals
-
-PREFIX = "originals"
-"""Before library and random id in every key, so that a check of originals meets nothing else."""
-
-
-def prefix_of(library_id: UUID) -> str:
-    """Return what the keys of a library's originals begin with."""
-    return f"{PREFIX}/{library_id}/"
 
 
 class Uploads:
@@ -40,6 +24,7 @@ class Uploads:
         self._blobs = blobs
         self._originals = originals
         self._intents = intents
+        self._acceptance = Acceptance(blobs=blobs, originals=originals, intents=intents)
         self._largest_file = largest_file
 
     async def accept(self, claim: Claim, chunks: AsyncIterator[bytes]) -> Receipt:
@@ -50,9 +35,10 @@ class Uploads:
         Raises:
             UploadRefusedError: The file is none that can be taken.
             StorageFullError: No room.
+            StorageAwayError: The store cannot take it now.
         """
         body = _Body(chunks, largest=self._largest_file)
-        media_type = _type_of(await body.head())
+        media_type = type_of(await body.head())
         stored = await self._stored_already(claim, body)
         if stored is not None:
             return Receipt(stored, Status.ALREADY_STORED)
@@ -81,38 +67,18 @@ class Uploads:
         return await self.find(claim.library_id, known[claim.sha256])
 
     async def _store(self, claim: Claim, body: "_Body", *, media_type: MediaType) -> Receipt:
-        key = prefix_of(claim.library_id) + uuid4().hex
+        key = new_key(claim.library_id)
         await self._intents.declare(claim.library_id, key)
         try:
-            blob = await self._put(key, body, claim.sha256)
-            original = _original(claim, blob, media_type=media_type)
-            recorded = await self._originals.record(original, lane=claim.lane)
+            with said_by_store():
+                blob = await self._blobs.put(key, body.whole(), sha256=claim.sha256)
+            return await self._acceptance.record(claim, blob, media_type=media_type)
         except Exception:
             with suppress(Exception):  # the first error is the one to tell; the sweeper sees to the rest
-                await self._discard(key)
+                await self._acceptance.discard(key)
             raise
         finally:
             self._intents.let_go(key)
-        if recorded.photo_id == original.photo_id:
-            return Receipt(original, Status.ACCEPTED)
-        await self._discard(key)
-        return Receipt(recorded, Status.ALREADY_STORED)
-
-    async def _put(self, key: str, body: "_Body", sha256: bytes | None) -> StoredBlob:
-        try:
-            return await self._blobs.put(key, body.whole(), sha256=sha256)
-        except BlobMismatchError as error:
-            raise ChecksumMismatchError("the bytes that arrived are not those that were announced") from error
-        except BlobStoreFullError as error:
-            raise StorageFullError(
-                "there is no room left for originals: free some space, then send it again"
-            ) from error
-
-    async def _discard(self, key: str) -> None:
-        """Remove a blob, unless it is an original's: a commit counts even when word of it got lost."""
-        if await self._intents.disown(key):
-            await self._blobs.delete(key)
-            await self._intents.forget(key)
 
 
 class Sweeper:
@@ -160,10 +126,10 @@ class _Body:
         Raises:
             TooLargeError: As soon as it is longer than allowed.
         """
-        size = self._allowed(len(self._front))
+        size = allowed_size(len(self._front), largest=self._largest)
         yield self._front
         async for chunk in self._chunks:
-            size = self._allowed(size + len(chunk))
+            size = allowed_size(size + len(chunk), largest=self._largest)
             yield chunk
 
     async def digest(self) -> bytes:
@@ -172,33 +138,3 @@ class _Body:
         async for chunk in self.whole():
             digest.update(chunk)
         return digest.digest()
-
-    def _allowed(self, size: int) -> int:
-        if size > self._largest:
-            raise TooLargeError(f"files above {self._largest} bytes are not taken in")
-        return size
-
-
-def _type_of(head: bytes) -> MediaType:
-    if not head:
-        raise EmptyFileError("the file has no bytes")
-    found = detect(head)
-    if found is None:
-        kind = refused_name(head) or "this"
-        raise UnsupportedTypeError(f"by its content {kind} is no type of photo or video that is taken in")
-    return found
-
-
-def _original(claim: Claim, blob: StoredBlob, *, media_type: MediaType) -> Original:
-    return Original(
-        photo_id=uuid7(),
-        library_id=claim.library_id,
-        blob_key=blob.key,
-        sha256=blob.sha256,
-        size=blob.size,
-        media_type=media_type.mime,
-        uploaded_at=datetime.now(UTC),
-        file=claim.file,
-        modified_at=claim.modified_at,
-        said=claim.said,
-    )

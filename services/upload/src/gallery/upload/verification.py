@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from gallery.ports.blobs import BlobNotFoundError, Blobs
+from gallery.upload.acceptance import prefix_of
 from gallery.upload.domain import Finding, FindingKind, Original, Verification
 from gallery.upload.ports import Originals
-from gallery.upload.uploads import prefix_of
 
 KEYS_AT_ONCE = 1000
 """Keys asked about in one statement."""
