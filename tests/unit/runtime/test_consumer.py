@@ -122,6 +122,15 @@ async def test_an_unknown_error_parks_its_key_and_delays_nobody_else(effects: Ef
         await expect_letters(effects, ["parked", "parked"])
 
 
+async def test_a_parked_message_that_comes_again_keeps_its_cause(effects: Effects) -> None:
+    effects.failures["a", 1] = [ValueError("a bug")] * 3
+    parked, follower = photo_changed("a", 1), photo_changed("a", 2)
+    async with consuming(effects, parked, follower, parked, photo_changed("a", 3)):
+        await expect_letters(effects, ["parked"] * 3)
+    causes = [letter["cause"] for letter in await effects.letters()]
+    assert causes == ["ValueError: a bug"] + ["ParkedBehindError: follows a parked message of its key"] * 2
+
+
 async def test_a_parked_key_is_replayed_whole_and_in_order(effects: Effects) -> None:
     effects.failures["a", 1] = [ValueError("a bug")] * 3
     async with consuming(effects, photo_changed("a", 1), photo_changed("a", 2)) as bus:

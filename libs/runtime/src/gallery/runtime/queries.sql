@@ -10,8 +10,9 @@ ON CONFLICT DO NOTHING
 RETURNING event_id
 
 -- name: bury
--- What joins a key that is being replayed is replayed with it. A message that comes twice is kept once. One that is to
--- join is not kept when nothing of its key is parked any more: one statement, so that nothing changes between look and act.
+-- What joins a key that is being replayed is replayed with it. A message that comes twice is kept once, and when it comes
+-- to join it waits here already, with its own cause. One that is to join is not kept when nothing of its key is parked
+-- any more: one statement, so that nothing changes between look and act.
 INSERT INTO dead_letters (id, subscription, event_id, topic, type, key, library_id, revision, event_at, traceparent, data,
                           state, cause, traceback, replay_id, replay_at)
 SELECT %(id)s, %(subscription)s, %(event_id)s, %(topic)s, %(type)s, %(key)s, %(library_id)s, %(revision)s, %(event_at)s,
@@ -25,8 +26,11 @@ LEFT JOIN LATERAL (
 WHERE NOT %(behind)s OR EXISTS (
     SELECT FROM dead_letters WHERE subscription = %(subscription)s AND key = %(key)s AND state = 'parked'
 )
-ON CONFLICT (subscription, event_id) DO UPDATE
-SET state = excluded.state, cause = excluded.cause, traceback = excluded.traceback, at = now()
+ON CONFLICT (subscription, event_id) DO UPDATE SET
+    state = CASE WHEN %(behind)s THEN dead_letters.state ELSE excluded.state END,
+    cause = CASE WHEN %(behind)s THEN dead_letters.cause ELSE excluded.cause END,
+    traceback = CASE WHEN %(behind)s THEN dead_letters.traceback ELSE excluded.traceback END,
+    at = CASE WHEN %(behind)s THEN dead_letters.at ELSE now() END
 RETURNING id
 
 -- name: bury_again
