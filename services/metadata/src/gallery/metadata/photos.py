@@ -35,7 +35,7 @@ class Photos:
         self._database = database
 
     async def query(self, library_id: UUID, ids: Sequence[UUID]) -> list[dict[str, Any]]:
-        """Give what is known of photos by id; those whose upload is not known yet are left out."""
+        """Give what is known of photos by id, the newest first; those whose upload is not known yet are left out."""
         async with self._database.read() as connection:
             cursor = await connection.execute(queries.photos_by_id, {"library_id": library_id, "ids": list(ids)})
             rows = await cursor.fetchall()
@@ -46,7 +46,7 @@ class Photos:
         page = {"library_id": library_id, "taken_at": below.taken_at, "id": below.photo_id, "limit": limit}
         async with self._database.read() as connection:
             rows = await (await connection.execute(queries.timeline, page)).fetchall()
-        return await self._whole(rows)
+        return await self.query(library_id, [row["id"] for row in rows])
 
     async def _whole(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Add faces and stages to rows of photos."""

@@ -132,11 +132,16 @@ WHERE id = ANY(%(ids)s) AND faces = 0 AND name IS NULL
   AND NOT EXISTS (SELECT FROM decisions WHERE decisions.person_id = people.id)
 
 -- name: photos_by_id
-SELECT * FROM photos WHERE library_id = %(library_id)s AND id = ANY(%(ids)s) AND uploaded_at IS NOT NULL ORDER BY id
+-- Newest first. By name: a prepared statement that gives every column fails once a migration has added one.
+SELECT id, revision, file, sha256, size, media_type, uploaded_at, width, height, taken_at, offset_minutes, taken_from,
+       offset_from, camera, lens, exposure, orientation, latitude, longitude, altitude, direction, gps_from,
+       city, region, country, country_code, said
+FROM photos WHERE library_id = %(library_id)s AND id = ANY(%(ids)s) AND uploaded_at IS NOT NULL
+ORDER BY taken_at DESC, id DESC
 
 -- name: timeline
 -- Newest first, below the last row of the page before.
-SELECT * FROM photos
+SELECT id FROM photos
 WHERE library_id = %(library_id)s AND taken_at IS NOT NULL
   AND (taken_at, id) < (%(taken_at)s::timestamp, %(id)s::uuid)
 ORDER BY taken_at DESC, id DESC
