@@ -8,6 +8,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 pytest_plugins = [
+    "support.next_release",
     "support.postgres",
     "support.engines.elasticsearch",
     "support.engines.kafka",

@@ -31,7 +31,7 @@ class OriginalUnknownError(PermanentError):
 
 
 class MalformedFactError(PermanentError):
-    """An id in a fact is no UUID, or a stage in it is unknown: its producer is at fault."""
+    """An id in a fact is no UUID, or it says what its producer cannot know: that one is at fault."""
 
 
 class NamingError(GalleryError):

@@ -1,4 +1,8 @@
-"""Facts of others, as they come in: to domain values, to the use case."""
+"""Facts of others, as they come in: to domain values, to the use case.
+
+A producer may be of a newer release than we are, with fields, values and stages that we have no word for. They are
+passed over; once all of us are of that release, it says its facts again (docs/adr/0015-two-releases-at-once.md).
+"""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -15,6 +19,10 @@ from gallery.events.v1.analysis_pb2 import (
     FacesProposed,
     PhotoAnalysed,
     StageOutcome,
+    StageState,
+)
+from gallery.events.v1.analysis_pb2 import (
+    FaceState as SaidFaceState,
 )
 from gallery.events.v1.search_pb2 import PhotoIndexed
 from gallery.events.v1.uploads_pb2 import PhotoUploaded
@@ -57,7 +65,7 @@ class Facts:
 
     async def photo_analysed(self, delivery: Delivery, body: PhotoAnalysed) -> None:
         """Stages came to an end."""
-        outcomes = [_outcome(stage) for stage in body.stages]
+        outcomes = [_outcome(said) for said in body.stages if _is_understood(said)]
         await self._photos.note_analysis(delivery, _id(body.photo_id), outcomes, size=(body.width, body.height))
 
     async def faces_proposed(self, delivery: Delivery, body: FacesProposed) -> None:
@@ -79,14 +87,22 @@ def _id(text: str) -> UUID:
         raise MalformedFactError("an id is no UUID") from error
 
 
+def _is_understood(said: StageOutcome) -> bool:
+    """Whether this release has words for it."""
+    return said.stage in set(Stage) and said.state in StageState.values()
+
+
 def _outcome(said: StageOutcome) -> Outcome:
     state = _STATES.get(said.state)
-    if state is None or said.stage not in set(Stage) - {Stage.DESCRIBED, Stage.INDEXED}:
+    if state is None or said.stage in {Stage.DESCRIBED, Stage.INDEXED}:
         raise MalformedFactError(f"analysis cannot say {said.state} of the stage {said.stage!r}")
     return Outcome(Stage(said.stage), state, said.reason, said.pack, said.attempts)
 
 
 def _proposal(said: FaceProposal) -> Proposal:
+    """What a newer release thinks of a face names nobody to us."""
+    if said.state not in SaidFaceState.values():
+        return Proposal(_id(said.face_id), None, FaceState.UNASSIGNED)
     state = _FACE_STATES.get(said.state)
     if state is None:
         raise MalformedFactError(f"a face cannot be {said.state}")
