@@ -34,7 +34,7 @@ def distributed(folder: Path, settings: dict[str, str]) -> Iterator[Gallery]:
     from support.distributed import TOKEN, Distributed, Engines
 
     engines = Engines.in_folder(folder / "engines")
-    gallery = Distributed(folder, engines, {**settings, "GALLERY_RUNTIME": "onnxruntime"})
+    gallery = Distributed(folder, engines, settings)
     with engines.running(), gallery.running({"ml-worker-analyse": 2, "metadata-consume": 2, "search-consume": 2}):
         yield Gallery(folder / "client", {"GALLERY_TOKEN": TOKEN}, server=gallery.gateway)
 

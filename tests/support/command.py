@@ -28,7 +28,7 @@ class Gallery:
     @property
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GALLERY_")}
-        ours = {"GALLERY_DATA": str(self.data), "GALLERY_OFFLINE": "1", "GALLERY_RUNTIME": "onnxruntime"}
+        ours = {"GALLERY_DATA": str(self.data), "GALLERY_OFFLINE": "1"}
         return {**kept, **ours, **self.settings}
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
