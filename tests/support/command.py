@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,13 +33,16 @@ class Gallery:
 
     def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [COMMAND, *(["--server", self.server] if self.server else []), *map(str, arguments)],
+            self._words(arguments),
             env=self.environment,
             capture_output=True,
             text=True,
             timeout=self.patience_seconds,
             check=False,
         )
+
+    def _words(self, arguments: Sequence[str | Path]) -> list[str]:
+        return [str(COMMAND), *(["--server", self.server] if self.server else []), *map(str, arguments)]
 
     def json(self, *arguments: str | Path, code: int = 0) -> dict[str, Any]:
         answer = self.call(*arguments, "--json")
@@ -53,7 +56,7 @@ class Gallery:
     def begun(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
         """Run a command beside the block; what it says on standard error can be read."""
         with subprocess.Popen(
-            [COMMAND, *map(str, arguments)],
+            self._words(arguments),
             env=self.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -87,6 +87,11 @@ class RoleProcess:
         self.resume = self._process.resume
         self.revive = self._process.revive
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def wait_until_ready(self) -> None:
         """Wait until it says that it is."""
         self._process.wait_until(self._ready, within_seconds=READY_WITHIN_SECONDS)

@@ -88,6 +88,12 @@ class EngineProcess:
         self.start()
         return True
 
+    @property
+    def pid(self) -> int:
+        """Its process id, and that of its group."""
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
     def wait_until(self, ready: Callable[[], bool], *, within_seconds: float) -> None:
         """Ask until it is ready; blocks, so call it in a thread where a loop must go on.
 
