@@ -1,12 +1,14 @@
 """The loop between a bus and the handlers of one service.
 
 In order for each key, several keys at once. An effect, the memory of its event and the facts it causes are one
-transaction; offsets are committed after it. A message that cannot be handled ends as a dead letter, never in silence.
+transaction, which a handler of batches shares between keys; offsets are committed after it. A message that cannot be
+handled ends as a dead letter, never in silence.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -30,6 +32,7 @@ from gallery.runtime.errors import (
 from gallery.runtime.lanes import Lanes
 from gallery.runtime.logs import get_logger
 from gallery.runtime.retry import RetryPolicy, Verdict, outlast
+from gallery.runtime.together import MOST, Together
 from gallery.runtime.tracing import SpanKind, span
 
 __all__ = ["AlreadyHandledError", "Consumer", "ConsumerStoppedError", "Delivery", "Handler"]
@@ -92,6 +95,8 @@ class Consumer:
         self._topics = topics
         self._handlers = {body.DESCRIPTOR.full_name: (body, handler) for body, handler in handlers.items()}
         self._policy = policy or RetryPolicy()
+        self._lanes = MOST if any(isinstance(handler, Together) for handler in handlers.values()) else KEYS_AT_ONCE
+        self._alone = asyncio.Semaphore(KEYS_AT_ONCE)
         self._parked: set[str] = set()
         self._outcomes: deque[bool] = deque(maxlen=100)
         for outcome in OUTCOMES:
@@ -116,7 +121,7 @@ class Consumer:
                 feed=self._feed(subscription, lanes),
                 replay=self._replay(lanes),
                 commit=self._commit(subscription, lanes),
-                **{f"lane{number}": lanes.work() for number in range(KEYS_AT_ONCE)},
+                **{f"lane{number}": lanes.work() for number in range(self._lanes)},
             ),
         ):
             with metrics.sampled(partial(self._sample_lag, lanes)):
@@ -162,8 +167,8 @@ class Consumer:
 
     async def _try(self, item: _Item, attempt: int) -> timedelta | None:
         try:
-            async with asyncio.timeout(self._policy.longest_attempt.total_seconds()):
-                outcome = await self._handle(item.message)
+            async with self._room(item.message, attempt), asyncio.timeout(self._policy.longest_attempt.total_seconds()):
+                outcome = await self._handle(item.message, attempt)
         except Exception as error:  # noqa: BLE001  # whatever a handler raises is judged by the policy, which keeps it
             verdict = self._policy.decide(error, attempt=attempt)
             if verdict is Verdict.AGAIN:
@@ -181,7 +186,12 @@ class Consumer:
                 await self._forget(item.message)
         return None
 
-    async def _handle(self, message: Message) -> str:
+    def _room(self, message: Message, attempt: int) -> AbstractAsyncContextManager[object]:
+        """Wait for a place among those that are handled alone; one of a batch needs none of its own."""
+        _, handler = self._handlers.get(message.type, (None, None))
+        return nullcontext() if isinstance(handler, Together) and attempt == 1 else self._alone
+
+    async def _handle(self, message: Message, attempt: int) -> str:
         """Let the handler for its type deal with a message; returns what became of it."""
         if message.fault:
             raise MalformedMessageError(message.fault)
@@ -190,7 +200,7 @@ class Consumer:
             self.skipped += 1
             return "skipped"
         body_type, handler = known
-        delivery = Delivery(message, subscription=self.name, database=self._database)
+        delivery = Delivery(message, subscription=self.name, database=self._database, attempt=attempt)
         try:
             with metrics.HANDLER_TIME.labels(self.name, message.type).time():
                 await handler(delivery, parse(message, body_type))

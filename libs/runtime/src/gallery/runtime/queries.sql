@@ -4,8 +4,9 @@ INSERT INTO outbox (epoch, id, topic, type, key, library_id, revision, tracepare
 SELECT max(epoch), %(id)s, %(topic)s, %(type)s, %(key)s, %(library_id)s, %(revision)s, %(traceparent)s, %(data)s
 FROM epochs
 
--- name: remember_event
-INSERT INTO inbox (subscription, event_id, at) VALUES (%(subscription)s, %(event_id)s, %(at)s)
+-- name: remember_events
+INSERT INTO inbox (subscription, event_id, at)
+SELECT %(subscription)s, event_id, at FROM unnest(%(ids)s::uuid[], %(ats)s::timestamptz[]) AS event (event_id, at)
 ON CONFLICT DO NOTHING
 RETURNING event_id
 
