@@ -19,6 +19,7 @@ from gallery.runtime.http import create_app
 from gallery.runtime.migrations import migrate
 from gallery.search.analyser import Analyser
 from gallery.search.documents import Composer
+from gallery.search.domain import Change
 from gallery.search.http import router
 from gallery.search.indexing import Indexing
 from gallery.search.owners import HttpOwners
@@ -49,8 +50,7 @@ class Bench:
 
     async def note(self, *photos: UUID, revision: int = 1) -> None:
         async with self.database.transaction() as tx:
-            for photo in photos:
-                await self.store.note_changed(tx, library_id=LIBRARY, photo_id=photo, revision=revision)
+            await self.store.note_changed(tx, [Change(LIBRARY, photo, revision) for photo in photos])
 
     async def indexed(self) -> list[tuple[UUID, int]]:
         """What PhotoIndexed has said so far, in the order of writing."""

@@ -8,6 +8,15 @@ from gallery.ports.search_index import Document
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """What was heard of a photo; ``revision`` is the catalogue's."""
+
+    library_id: UUID
+    photo_id: UUID
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """Photos of one library that one loop has taken to index.
 

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from google.protobuf.message import Message
+from google.protobuf.message import Message as Body
 
 from gallery.events.topics import Topic
 from gallery.events.v1.catalogue_pb2 import PersonNamed, PhotoChanged
+from gallery.ports.bus import Message
 from gallery.runtime.consumer import Delivery, Handler
+from gallery.runtime.delivery import Batch
+from gallery.runtime.together import Together
+from gallery.search.domain import Change
 from gallery.search.indexing import Indexing
 from gallery.search.ports import Owners
 from gallery.search.store import Store
@@ -24,17 +28,14 @@ class Listener:
         self._indexing = indexing
 
     @property
-    def handlers(self) -> Mapping[type[Message], Handler]:
+    def handlers(self) -> Mapping[type[Body], Handler]:
         """By type of fact."""
-        return {PhotoChanged: self.photo_changed, PersonNamed: self.person_named}
+        return {PhotoChanged: Together(self.photos_changed), PersonNamed: self.person_named}
 
-    async def photo_changed(self, delivery: Delivery, fact: PhotoChanged) -> None:
-        """Note that the photo's document is old."""
-        message = delivery.message
-        async with delivery.transaction() as tx:
-            await self._store.note_changed(
-                tx, library_id=message.library_id, photo_id=UUID(fact.photo_id), revision=message.revision
-            )
+    async def photos_changed(self, batch: Batch) -> None:
+        """Note that the photos' documents are old."""
+        async with batch.transaction() as (tx, new):
+            await self._store.note_changed(tx, [_change(each.message, each.body) for each in new])
         self._indexing.wake()
 
     async def person_named(self, delivery: Delivery, fact: PersonNamed) -> None:
@@ -46,3 +47,7 @@ class Listener:
             await self._store.put_person(
                 tx, library_id=message.library_id, person_id=person_id, revision=message.revision, name=name
             )
+
+
+def _change(message: Message, fact: PhotoChanged) -> Change:
+    return Change(message.library_id, UUID(fact.photo_id), message.revision)

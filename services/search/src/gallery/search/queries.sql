@@ -1,7 +1,7 @@
 -- name: note_changed
 -- However many changes, one row; what is being worked on stays with its worker, who will see the newer revision.
 INSERT INTO pending AS known (library_id, photo_id, revision)
-VALUES (%(library_id)s, %(photo_id)s, %(revision)s)
+SELECT * FROM unnest(%(library_ids)s::uuid[], %(photo_ids)s::uuid[], %(revisions)s::bigint[])
 ON CONFLICT (library_id, photo_id) DO UPDATE SET
     revision = greatest(known.revision, excluded.revision),
     not_before = CASE WHEN known.claim IS NULL THEN now() ELSE known.not_before END

@@ -13,7 +13,7 @@ from gallery.runtime import outbox
 from gallery.runtime.database import Database, Transaction
 from gallery.runtime.outbox import Fact
 from gallery.runtime.sql import Queries
-from gallery.search.domain import Claim, Composed, Facets, FacetValue, LivePhoto
+from gallery.search.domain import Change, Claim, Composed, Facets, FacetValue, LivePhoto
 from gallery.search.vocabulary import name_terms
 
 queries = Queries.load("gallery.search")
@@ -31,9 +31,13 @@ class Store:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def note_changed(self, tx: Transaction, *, library_id: UUID, photo_id: UUID, revision: int) -> None:
-        """Have a photo indexed again; an older revision than the one noted changes nothing."""
-        note = {"library_id": library_id, "photo_id": photo_id, "revision": revision}
+    async def note_changed(self, tx: Transaction, changes: Sequence[Change]) -> None:
+        """Have different photos indexed again; an older revision than the one noted changes nothing."""
+        note = {
+            "library_ids": [change.library_id for change in changes],
+            "photo_ids": [change.photo_id for change in changes],
+            "revisions": [change.revision for change in changes],
+        }
         await tx.execute(queries.note_changed, note)
 
     async def put_person(
