@@ -299,12 +299,12 @@ async def test_a_lost_lease_leaves_nothing(bench: Bench) -> None:
     assert rendered is not None
     (other,) = await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(minutes=1))
     with pytest.raises(LeaseLostError):
-        await analysis.keep(rendered, Seen())
+        await analysis.keep(rendered, Seen(), cpu_seconds=0)
     assert await bench.said(photo_id) == []
     assert await verify(bench.library, blobs=bench.blobs, photos=bench.photos) == (0, [])
     again = await analysis.render(other)
     assert again is not None
-    await analysis.keep(again, Seen())
+    await analysis.keep(again, Seen(), cpu_seconds=0)
     assert await verify(bench.library, blobs=bench.blobs, photos=bench.photos) == (2, [])
 
 

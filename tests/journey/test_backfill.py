@@ -1,4 +1,4 @@
-"""A large import that is paused, over a restart, and resumed."""
+"""A large import that is paused, over a restart, and resumed; and one that does not fit."""
 
 import io
 from pathlib import Path
@@ -43,3 +43,24 @@ async def test_a_paused_backfill_waits_over_a_restart(tmp_path: Path) -> None:
         assert gallery.json("import", tmp_path / "many")["already_stored"] == 4  # waits until all have ended
         assert backfill(gallery)["pending"] == 0
         assert gallery.json("status")["stages"]["rendered"]["done"] == 5
+
+
+def test_an_import_goes_to_the_quota_and_after_a_rise_to_its_end(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path / "data")
+    photos = pictures(tmp_path / "many", 6)
+    with gallery.up():
+        limited = gallery.json("backfill", "quota", "--photos", "4")
+        assert (limited["held"]["photos"], limited["quota"]) == (0, {"photos": 4, "bytes": None})
+        refused = gallery.call("import", photos)
+        assert refused.returncode == 1
+        assert "may hold 4 photos" in refused.stderr
+        gallery.json("backfill", "quota", "--photos", "none")
+        summary = gallery.json("import", photos)
+        assert (summary["already_stored"], summary["accepted"]) == (4, 2)
+        [library] = gallery.json("backfill", "list")["libraries"]
+        size = sum(photo.stat().st_size for photo in photos.iterdir())
+        assert library["held"] == {"photos": 6, "bytes": size}
+        cost = library["cost"]
+        assert (cost["photos"], cost["original_bytes"]) == (6, size)
+        assert cost["cpu_seconds"] > 0 < cost["derived_bytes"]
+        assert gallery.json("verify")["findings"] == []

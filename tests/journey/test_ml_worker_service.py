@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -145,6 +146,26 @@ async def test_a_backfill_is_paused_and_resumed(service: Service) -> None:
         await service.client.patch("/backfill", json={"paused": False})
         await expect_soon(lambda: service.looked_at(waiting))
     assert (await service.client.patch("/backfill", json={"weight": 11})).status_code == 422
+
+
+async def test_a_backfill_tells_what_it_has_cost_and_what_is_interactive_does_not(service: Service) -> None:
+    async def cost() -> dict[str, Any]:
+        return dict((await service.client.get("/backfill")).json()["cost"])
+
+    nothing = {"since": None, "photos": 0, "cpu_seconds": 0, "original_bytes": 0, "derived_bytes": 0}
+    assert await cost() == nothing
+    large, small = saved(quarters(4000, 3000), "JPEG"), saved(quarters(64, 48), "JPEG")
+    async with role(service):
+        await expect_soon(partial(service.looked_at, await service.upload(small)))
+        assert await cost() == nothing
+        for content in (large, small):
+            await expect_soon(partial(service.looked_at, await service.upload(content, lane=LANE_BACKFILL)))
+    spent = await cost()
+    assert (spent["photos"], spent["original_bytes"]) == (2, len(large) + len(small))
+    async with service.database.read() as connection:
+        rows = await (await connection.execute("SELECT sum(size_bytes)::int AS bytes FROM renditions")).fetchall()
+    assert 0 < spent["derived_bytes"] < rows[0]["bytes"]
+    assert 0.01 < spent["cpu_seconds"] < 5, "twelve megapixels take some time to decode"
 
 
 async def test_renditions_have_etags_and_ranges(service: Service) -> None:

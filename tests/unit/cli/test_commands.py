@@ -186,31 +186,62 @@ def lanes(**backfill: Any) -> dict[str, Any]:
     return {"interactive": {"pending": 0, "done_per_minute": 0, "seconds_left": 0}, "backfill": backfill}
 
 
+def library(**more: Any) -> dict[str, Any]:
+    """A library with a backfill under way."""
+    return {
+        "library": ANNA,
+        "paused": False,
+        "weight": 1,
+        "lanes": lanes(pending=600, done_per_minute=80.0, seconds_left=450),
+        "cost": {"since": None, "photos": 0, "cpu_seconds": 0, "original_bytes": 0, "derived_bytes": 0},
+        "held": {"photos": 7, "bytes": 700},
+        "quota": {"photos": None, "bytes": None},
+        **more,
+    }
+
+
 def test_a_backfill_tells_the_time_that_is_left(call: Call, fake: Any) -> None:
-    going: dict[str, Any] = {"library": ANNA, "paused": False, "weight": 1}
-    going["lanes"] = lanes(pending=600, done_per_minute=80.0, seconds_left=450)
-    fake.answers("GET", "/backfill", {"libraries": [going]})
-    assert call("backfill", "list", "--json").json == {"libraries": [going]}
-    assert "0:07:30" in call("backfill", "list").out
+    fake.answers("GET", "/backfill", {"libraries": [library()]})
+    assert call("backfill", "list", "--json").json == {"libraries": [library()]}
+    said = call("backfill", "list").out
+    assert "0:07:30" in said
+    assert "holds 7 photos, 700 B" in said
+    assert "since" not in said
+
+
+def test_a_backfill_tells_what_it_has_cost_and_how_much_of_the_quota_is_left(call: Call, fake: Any) -> None:
+    cost = {"photos": 1200, "cpu_seconds": 180.4, "original_bytes": 2_990_000_000, "derived_bytes": 342_000_000}
+    held = {"held": {"photos": 1200, "bytes": 3 * 10**12}, "quota": {"photos": 5000, "bytes": 4 * 10**12}}
+    dear = library(cost={"since": "2026-01-02T03:04:05+00:00", **cost}, **held)
+    fake.answers("GET", "/backfill", {"libraries": [dear]})
+    said = call("backfill", "list").out
+    assert "holds 1200 of 5000 photos, 3 TB of 4 TB" in said
+    assert "1200 photos, 0:03:00 of processor time, 2.99 GB of originals, 342 MB of previews" in said
 
 
 @pytest.mark.parametrize(
     ("arguments", "change"),
-    [(["pause"], {"paused": True}), (["resume"], {"paused": False}), (["weight", "3"], {"weight": 3})],
+    [
+        (["pause"], {"paused": True}),
+        (["resume"], {"paused": False}),
+        (["weight", "3"], {"weight": 3}),
+        (["quota", "--photos", "100"], {"quota": {"photos": 100}}),
+        (["quota", "--size", "1.5GB", "--photos", "none"], {"quota": {"bytes": 1_500_000_000, "photos": None}}),
+    ],
 )
 def test_a_backfill_is_changed(call: Call, fake: Any, arguments: list[str], change: dict[str, Any]) -> None:
     asked: list[Any] = []
-    held = {
-        "library": ANNA,
-        "paused": True,
-        "weight": 1,
-        "lanes": lanes(pending=6, done_per_minute=0, seconds_left=None),
-    }
 
     async def answering(request: Request) -> Any:
         asked.append(await request.json())
-        return held
+        return library(paused=True)
 
     fake.app.add_api_route("/api/v1/backfill", answering, methods=["PATCH"])
     assert "paused" in call("backfill", *arguments).out
     assert asked == [change]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--photos", "many"], ["--size", "two"], ["--size", "-1"]])
+def test_a_quota_is_a_number_or_none(call: Call, fake: Any, arguments: list[str]) -> None:
+    fake.answers("PATCH", "/backfill", ProblemError(422, "bad_request", "not below 0"))
+    assert call("backfill", "quota", *arguments).code == 64

@@ -121,6 +121,13 @@ def test_a_gallery_without_room_for_a_file_ends_the_import_with_what_to_do(call:
     assert again["accepted"] + again["already_stored"] == 3
 
 
+def test_a_reached_quota_ends_the_import_with_what_to_do(call: Call, fake: Any, album: Path) -> None:
+    fake.refuse[photo("summer/b.jpg")] = ("quota_reached", "the library may hold 2 photos: raise its quota")
+    result = call("import", album, "--json")
+    assert (result.code, result.out) == (1, "")
+    assert "raise its quota; the import goes on where it stopped" in result.err
+
+
 def test_a_gallery_without_room_for_pictures_ends_the_import_with_what_to_do(
     call: Call, fake: Any, album: Path
 ) -> None:

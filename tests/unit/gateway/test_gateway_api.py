@@ -336,28 +336,39 @@ async def test_a_service_that_fails_is_named_and_not_quoted(gateway: httpx.Async
     assert "secret" not in answer.text
 
 
-BACKFILL = {
+PACE = {
     "library": "01990000-0000-7000-8000-000000000001",
     "paused": True,
     "weight": 2,
     "lanes": {
         lane: {"pending": 5, "done_per_minute": 1.5, "seconds_left": None} for lane in ("interactive", "backfill")
     },
+    "cost": {"since": None, "photos": 0, "cpu_seconds": 0.0, "original_bytes": 0, "derived_bytes": 0},
 }
+QUOTA = {"held": {"photos": 7, "bytes": 700}, "quota": {"photos": None, "bytes": 1000}}
 
 
 async def test_a_backfill_is_shown_and_changed(
     gateway: httpx.AsyncClient, neighbours: dict[str, FastAPI], answers: Answers
 ) -> None:
-    answers("ml_worker", "GET", f"{INSIDE}/backfill", BACKFILL)
-    assert (await gateway.get("/backfill")).json() == {"libraries": [BACKFILL]}
+    whole = PACE | QUOTA
+    answers("ml_worker", "GET", f"{INSIDE}/backfill", PACE)
+    answers("upload", "GET", f"{INSIDE}/quota", QUOTA)
+    assert (await gateway.get("/backfill")).json() == {"libraries": [whole]}
     wishes: list[Any] = []
 
-    async def change(request: Request) -> Any:
-        wishes.append(await request.json())
-        return BACKFILL
+    def changes(service: str, path: str, answer: Any) -> None:
+        async def change(request: Request) -> Any:
+            wishes.append((service, await request.json()))
+            return answer
 
-    neighbours["ml_worker"].add_api_route(f"{INSIDE}/backfill", change, methods=["PATCH"])
-    assert (await gateway.patch("/backfill", json={"paused": True})).json() == BACKFILL
-    assert wishes == [{"paused": True}]
-    assert (await gateway.patch("/backfill", json={"weight": 0})).status_code == 422
+        neighbours[service].add_api_route(f"{INSIDE}{path}", change, methods=["PATCH"])
+
+    changes("ml_worker", "/backfill", PACE)
+    changes("upload", "/quota", QUOTA)
+    for wish in ({"paused": True}, {"quota": {"photos": None}}, {"quota": {"bytes": 5}, "weight": 2}):
+        assert (await gateway.patch("/backfill", json=wish)).json() == whole
+    assert wishes[:2] == [("ml_worker", {"paused": True}), ("upload", {"photos": None})]
+    assert sorted(wishes[2:]) == [("ml_worker", {"weight": 2}), ("upload", {"bytes": 5})]
+    for nonsense in ({"weight": 0}, {"quota": {"photos": -1}}):
+        assert (await gateway.patch("/backfill", json=nonsense)).status_code == 422

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import httpx
 
 from gallery.cli.connection import AWAY, Connection, refusal
-from gallery.cli.errors import NoRoomError, UnreachableError
+from gallery.cli.errors import CommandError, NoRoomError, UnreachableError
 from gallery.cli.found import Source
 from gallery.cli.reading import UnreadableSourceError, pieces
 from gallery.cli.takeout import Said, as_field
@@ -18,6 +18,7 @@ ATTEMPTS = 6
 FIRST_PAUSE_SECONDS = 0.25
 TRY_AGAIN = AWAY | {429}
 STORAGE_FULL = "storage_full"
+QUOTA_REACHED = "quota_reached"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def send(connection: Connection, source: Source, *, digest: str, lane: str, said
     Raises:
         UnreachableError: The gallery stays away.
         NoRoomError: It has no room for this file.
-        CommandError: It refuses more than this file.
+        CommandError: It refuses more than this file, as when the library has reached its quota.
     """
     fields = {"path": source.file, "sha256": digest, "lane": lane}
     if source.modified is not None:
@@ -91,5 +92,7 @@ def _result(answer: httpx.Response, *, again: bool) -> Sent:
     (entry,) = answer.json()["uploads"]
     if entry.get("code") == STORAGE_FULL:
         raise NoRoomError
+    if entry.get("code") == QUOTA_REACHED:
+        raise CommandError(f"{entry['detail']}; the import goes on where it stopped")
     status = "accepted" if again and entry["status"] == "already_stored" else entry["status"]
     return Sent(status, entry.get("photo"), entry.get("code") or "", entry.get("detail") or "")

@@ -6,7 +6,7 @@ holder whose lease ran out that the work is another's by now.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import product
 from typing import Any
@@ -50,6 +50,7 @@ class Leased:
         asked: How often it had been asked for when it was claimed.
         attempt: Counts from 1.
         fence: Grows with every claim of anything.
+        asked_at: When it was asked for first.
         traceparent: W3C trace context of what asked for it last, empty when there is none.
     """
 
@@ -58,6 +59,7 @@ class Leased:
     asked: int
     attempt: int
     fence: int
+    asked_at: datetime
     traceparent: str = ""
 
 
@@ -150,5 +152,5 @@ class WorkQueue:
 
 def _leased(row: dict[str, Any]) -> Leased:
     job = Job(library_id=row["library_id"], subject=row["subject"], stage=row["stage"], lane=Lane(row["lane"]))
-    named = {name: row[name] for name in ("id", "asked", "attempt", "fence", "traceparent")}
+    named = {name: row[name] for name in ("id", "asked", "attempt", "fence", "asked_at", "traceparent")}
     return Leased(job=job, **named)

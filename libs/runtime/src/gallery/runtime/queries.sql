@@ -148,7 +148,7 @@ UPDATE work SET
     fence = nextval('fences'),
     leased_until = now() + %(lease)s
 FROM chosen WHERE work.id = chosen.id
-RETURNING work.id, library_id, subject, stage, lane, asked, attempt, fence, traceparent
+RETURNING work.id, library_id, subject, stage, lane, asked, attempt, fence, traceparent, created AS asked_at
 
 -- name: finish_work
 -- Gone, unless it was asked for again meanwhile.

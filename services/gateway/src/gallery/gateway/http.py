@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from gallery.gateway import shapes
+from gallery.gateway.backfills import Backfills
 from gallery.gateway.domain import Owner
 from gallery.gateway.errors import BadFormError
 from gallery.gateway.faces import Faces
@@ -177,14 +178,15 @@ def _people(neighbours: Neighbours, allowed: Any) -> APIRouter:
 def _backfill(neighbours: Neighbours, allowed: Any) -> APIRouter:
     router = APIRouter(prefix=VERSION, tags=["backfill"])
 
+    backfills = Backfills(neighbours)
+
     @router.get("/backfill", response_model=shapes.Backfills)
     async def backfill(library: UUID = allowed) -> Any:
-        return {"libraries": [await neighbours.ml_worker.ask("GET", "/backfill", library=library)]}
+        return {"libraries": [await backfills.show(library)]}
 
     @router.patch("/backfill", response_model=shapes.Backfill)
     async def change_backfill(wish: shapes.BackfillChange, library: UUID = allowed) -> Any:
-        changes = wish.model_dump(exclude_none=True)
-        return await neighbours.ml_worker.ask("PATCH", "/backfill", library=library, json=changes)
+        return await backfills.change(library, wish.model_dump(exclude_unset=True))
 
     return router
 

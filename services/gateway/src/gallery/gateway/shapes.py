@@ -220,6 +220,33 @@ class LanePace(Answer):
     seconds_left: int | None = Field(description="At that pace; null when nothing moves or the lane is paused")
 
 
+class Cost(Answer):
+    """What the newest backfill of a library has cost so far."""
+
+    since: str | None = Field(description="When its first photo was asked for; null when there was never one")
+    photos: int = Field(description="That were looked at")
+    cpu_seconds: float = Field(description="Of the processors that decoded them and ran the models")
+    original_bytes: int
+    derived_bytes: int = Field(description="Of previews and thumbnails")
+
+
+class Holding(Answer):
+    """Originals that a library has."""
+
+    photos: int
+    bytes: int
+
+
+Limit = Annotated[int | None, Field(default=None, ge=0, le=2**62, description="Null is no limit")]
+
+
+class Quota(BaseModel):
+    """How much a library may hold."""
+
+    photos: Limit
+    bytes: Limit
+
+
 class Backfill(Answer):
     """How the photos of one library are worked through."""
 
@@ -227,6 +254,9 @@ class Backfill(Answer):
     paused: bool = Field(description="The backfill lane waits; what is interactive goes on")
     weight: int = Field(description="Turns in a round of all libraries")
     lanes: dict[Literal["interactive", "backfill"], LanePace]
+    cost: Cost
+    held: Holding
+    quota: Quota
 
 
 class Backfills(Answer):
@@ -240,6 +270,7 @@ class BackfillChange(BaseModel):
 
     paused: bool | None = None
     weight: int | None = Field(default=None, ge=1, le=10)
+    quota: Quota | None = Field(default=None, description="A limit that is not named stays as it is")
 
 
 class Finding(Answer):

@@ -10,6 +10,7 @@ from typing import Self
 import psycopg
 
 from gallery.ml_worker.analysis import Analysis, Rendered
+from gallery.ml_worker.costs import CpuMeter
 from gallery.ml_worker.domain import Picture, Seen, State
 from gallery.ml_worker.errors import RejectedError
 from gallery.ml_worker.ports import Looker
@@ -77,7 +78,8 @@ class AnalyseRole:
         self._held: dict[int, Leased] = {}
         self._stopping = False
         self._freed = asyncio.Event()
-        self._ready: asyncio.Queue[tuple[Picture, asyncio.Future[Seen]]] = asyncio.Queue()
+        self._ready: asyncio.Queue[tuple[Picture, asyncio.Future[tuple[Seen, float]]]] = asyncio.Queue()
+        self._cpu = CpuMeter()
         self._batch = max(1, BATCH // threads)
         # The networks release the interpreter lock, so that threads share one copy of the weights.
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="models")
@@ -136,6 +138,8 @@ class AnalyseRole:
     async def _take(self) -> Sequence[Leased]:
         free = min(BATCH, AHEAD - len(self._held))
         claimed = await self._photos.queue.claim(stages=[ANALYSE], limit=free, lease=LEASE)
+        if not self._held:
+            self._cpu.restart()
         self._held |= {leased.id: leased for leased in claimed}
         if not claimed:
             await self._photos.queue.wait()
@@ -158,13 +162,13 @@ class AnalyseRole:
         rendered = await self._analysis.render(leased)
         if rendered is None:
             return
-        seen = await self._seen(rendered)
+        seen, cpu_seconds = await self._seen(rendered)
         with metrics.PHOTO_STEP_TIME.labels("keep").time():
-            await self._analysis.keep(rendered, seen)
+            await self._analysis.keep(rendered, seen, cpu_seconds=cpu_seconds)
 
-    async def _seen(self, rendered: Rendered) -> Seen:
-        """What the models find, in the next batch that has room."""
-        seen: asyncio.Future[Seen] = asyncio.get_running_loop().create_future()
+    async def _seen(self, rendered: Rendered) -> tuple[Seen, float]:
+        """What the models find, in the next batch that has room, and its share of the processor's seconds."""
+        seen: asyncio.Future[tuple[Seen, float]] = asyncio.get_running_loop().create_future()
         await self._ready.put((rendered.rendering.picture, seen))
         return await seen
 
@@ -176,11 +180,12 @@ class AnalyseRole:
             metrics.BATCH_FILL.observe(len(batch))
             with step("models", at_most=LOOK_AT_MOST), metrics.BATCH_TIME.labels("all").time():
                 found = await self._look_at([picture for picture, _ in batch])
+            cpu_seconds = self._cpu.take() / len(batch)
             for (_, seen), result in zip(batch, found, strict=True):
                 if isinstance(result, Exception):
                     seen.set_exception(result)
                 else:
-                    seen.set_result(result)
+                    seen.set_result((result, cpu_seconds))
 
     async def _look_at(self, pictures: Sequence[Picture]) -> Sequence[Seen | Exception]:
         """Look at all at once; when that fails, at each alone, so that only the culprit pays."""

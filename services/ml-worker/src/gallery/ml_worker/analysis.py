@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from gallery.ml_worker import store
+from gallery.ml_worker import costs, store
+from gallery.ml_worker.costs import Spent
 from gallery.ml_worker.domain import End, Original, Packs, Photo, Rendering, Rendition, Seen, State
 from gallery.ml_worker.errors import RejectedError
 from gallery.ml_worker.events import photo_analysed
@@ -64,8 +65,13 @@ class Analysis:
         with metrics.PHOTO_STEP_TIME.labels("decode").time():
             return Rendered(leased, photo, await self._renderer.render(await self._read(photo)))
 
-    async def keep(self, rendered: Rendered, seen: Seen) -> None:
+    async def keep(self, rendered: Rendered, seen: Seen, *, cpu_seconds: float) -> None:
         """Store the pictures and, in one transaction, everything that was found.
+
+        Args:
+            rendered: The photo.
+            seen: What the models found.
+            cpu_seconds: Of the processor, for that.
 
         Raises:
             LeaseLostError: The work is another's; nothing of this attempt is left.
@@ -81,7 +87,9 @@ class Analysis:
                 Rendition(photo.id, kind, blob.key, blob.size, blob.sha256)
                 for kind, blob in zip(content, stored, strict=True)
             ]
-            await self._write(rendered, seen, pictures)
+            derived = sum(picture.size for picture in pictures)
+            spent = Spent(rendering.cpu_seconds + cpu_seconds, photo.size, derived)
+            await self._write(rendered, seen, pictures, spent)
         except (LeaseLostError, BlobStoreFullError):
             await self._discard(list(keys.values()))
             raise
@@ -134,7 +142,7 @@ class Analysis:
 
         return await self._blobs.put(key, once())
 
-    async def _write(self, rendered: Rendered, seen: Seen, pictures: list[Rendition]) -> None:
+    async def _write(self, rendered: Rendered, seen: Seen, pictures: list[Rendition], spent: Spent) -> None:
         leased, photo, rendering = rendered.leased, rendered.photo, rendered.rendering
         ended = End(
             state=State.DONE,
@@ -157,6 +165,7 @@ class Analysis:
             if seen.faces:
                 job = leased.job
                 await self._photos.queue.add(tx, [Job(job.library_id, job.library_id, PEOPLE, job.lane)])
+            await costs.note(tx, leased, spent)
 
     async def _say(self, tx: Transaction, leased: Leased, ended: End) -> None:
         job = leased.job

@@ -7,9 +7,10 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from gallery.ml_worker.costs import Costs
 from gallery.ml_worker.store import ANALYSE
 from gallery.runtime.leases import Lane
-from gallery.runtime.shares import HEAVIEST, Shares
+from gallery.runtime.shares import HEAVIEST, Pace, Shares
 
 
 class Change(BaseModel):
@@ -19,30 +20,33 @@ class Change(BaseModel):
     weight: int | None = Field(default=None, ge=1, le=HEAVIEST)
 
 
-def backfill_router(shares: Shares) -> APIRouter:
-    """Build the routes that show and change a library's share."""
+def backfill_router(shares: Shares, costs: Costs) -> APIRouter:
+    """Build the routes that show and change a library's share, and show what its backfill has cost so far."""
     router = APIRouter(prefix="/internal/v1/libraries/{library_id}")
+
+    async def shown(library_id: UUID) -> dict[str, Any]:
+        share = await shares.of(library_id)
+        paces = await shares.pace(library_id, stage=ANALYSE)
+        lanes = {lane: _lane(pace, waits=share.paused and lane is Lane.BACKFILL) for lane, pace in paces.items()}
+        cost = asdict(await costs.of(library_id))
+        return {"library": library_id, **asdict(share), "lanes": lanes, "cost": cost}
 
     @router.get("/backfill")
     async def show(library_id: UUID) -> dict[str, Any]:
-        return await _shown(shares, library_id)
+        return await shown(library_id)
 
     @router.patch("/backfill")
     async def change(library_id: UUID, wish: Change) -> dict[str, Any]:
         await shares.change(library_id, weight=wish.weight, paused=wish.paused)
-        return await _shown(shares, library_id)
+        return await shown(library_id)
 
     return router
 
 
-async def _shown(shares: Shares, library_id: UUID) -> dict[str, Any]:
-    share = await shares.of(library_id)
-    lanes = {}
-    for lane, pace in (await shares.pace(library_id, stage=ANALYSE)).items():
-        left = None if share.paused and lane is Lane.BACKFILL and pace.pending else pace.left
-        lanes[lane] = {
-            "pending": pace.pending,
-            "done_per_minute": round(pace.per_minute, 1),
-            "seconds_left": None if left is None else round(left.total_seconds()),
-        }
-    return {"library": library_id, **asdict(share), "lanes": lanes}
+def _lane(pace: Pace, *, waits: bool) -> dict[str, Any]:
+    left = None if waits and pace.pending else pace.left
+    return {
+        "pending": pace.pending,
+        "done_per_minute": round(pace.per_minute, 1),
+        "seconds_left": None if left is None else round(left.total_seconds()),
+    }

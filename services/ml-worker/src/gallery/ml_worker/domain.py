@@ -86,6 +86,7 @@ class Rendering:
         preview: JPEG, sRGB, long edge at most 1440 px.
         thumbnail: JPEG, sRGB, long edge at most 320 px.
         picture: For the models, upright, long edge at most 1440 px.
+        cpu_seconds: Of the processor, for all this.
     """
 
     width: int
@@ -94,6 +95,7 @@ class Rendering:
     thumbnail: bytes
     measures: Measures
     picture: Picture
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

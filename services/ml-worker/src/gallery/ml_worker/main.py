@@ -12,6 +12,7 @@ from gallery.ml_worker.analysing import AnalyseRole
 from gallery.ml_worker.analysis import Analysis
 from gallery.ml_worker.backfill import backfill_router
 from gallery.ml_worker.choice import choose
+from gallery.ml_worker.costs import Costs
 from gallery.ml_worker.events import handlers
 from gallery.ml_worker.http import create_router, create_status_router
 from gallery.ml_worker.media.renderer import TARGET, TIME_LIMIT, JailedRenderer
@@ -50,7 +51,7 @@ async def serving(*, settings: MlWorkerSettings, database: Database, blobs: Blob
     routers = [
         create_router(database=database, photos=photos, people=people, blobs=blobs),
         create_status_router(photos=photos, people=people, blobs=blobs, choice=choice),
-        backfill_router(photos.shares),
+        backfill_router(photos.shares, Costs(database)),
         dead_letters_router(database),
     ]
     with metrics.sampled(partial(photos.queue.sample, (ANALYSE, PEOPLE))):

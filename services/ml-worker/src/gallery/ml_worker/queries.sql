@@ -135,3 +135,20 @@ ON CONFLICT (subject, stage) DO NOTHING
 -- name: queue_of_library
 SELECT stage, lane, count(*)::int AS pending, extract(epoch FROM now() - min(created))::float AS oldest_seconds
 FROM work WHERE library_id = %(library_id)s GROUP BY stage, lane ORDER BY stage, lane
+
+-- name: begin_anew
+DELETE FROM backfill_costs WHERE library_id = %(library_id)s AND last_at + %(over_after)s < %(asked_at)s
+
+-- name: spend
+INSERT INTO backfill_costs AS cost (library_id, since, photos, cpu_seconds, original_bytes, derived_bytes)
+VALUES (%(library_id)s, %(asked_at)s, 1, %(cpu_seconds)s, %(original_bytes)s, %(derived_bytes)s)
+ON CONFLICT (library_id) DO UPDATE SET
+    since = least(cost.since, excluded.since),
+    last_at = now(),
+    photos = cost.photos + 1,
+    cpu_seconds = cost.cpu_seconds + excluded.cpu_seconds,
+    original_bytes = cost.original_bytes + excluded.original_bytes,
+    derived_bytes = cost.derived_bytes + excluded.derived_bytes
+
+-- name: cost
+SELECT since, photos, cpu_seconds, original_bytes, derived_bytes FROM backfill_costs WHERE library_id = %(library_id)s

@@ -27,6 +27,10 @@ class BadClaimError(UploadRefusedError):
     """What the client says about the file cannot be read: a file name, digest, lane or time."""
 
 
+class QuotaReachedError(UploadRefusedError):
+    """The library may not hold so much. Works again once its quota is raised, or something is deleted."""
+
+
 class UnknownPhotoError(PermanentError):
     """There is no photo of this id in this library."""
 

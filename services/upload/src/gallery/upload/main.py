@@ -13,6 +13,7 @@ from gallery.runtime.database import Database
 from gallery.runtime.http import create_app
 from gallery.runtime.logs import get_logger
 from gallery.upload.http import create_router
+from gallery.upload.quotas import Quotas, quota_router
 from gallery.upload.settings import UploadSettings
 from gallery.upload.store import PostgresIntents, PostgresOriginals
 from gallery.upload.uploads import Sweeper, Uploads
@@ -37,8 +38,8 @@ async def serving(*, settings: UploadSettings, database: Database, blobs: Blobs)
         alive=intents.hold(),
         sweep=_sweep(sweeper, blobs, every=settings.sweep_every),
     ):
-        routes = create_router(uploads=uploads, originals=originals, blobs=blobs)
-        yield create_app(title="Smart Gallery upload", routers=[routes], ready=database.ready)
+        routers = [create_router(uploads=uploads, originals=originals, blobs=blobs), quota_router(Quotas(database))]
+        yield create_app(title="Smart Gallery upload", routers=routers, ready=database.ready)
 
 
 async def _sweep(sweeper: Sweeper, blobs: Blobs, *, every: timedelta) -> None:

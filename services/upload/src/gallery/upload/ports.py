@@ -44,6 +44,15 @@ class Originals(Protocol):
 
         Raises:
             IntentLostError: The intent was abandoned in between.
+            QuotaReachedError: The library may not hold it; nothing changed.
+        """
+        ...
+
+    async def refuse_when_full(self, library_id: UUID) -> None:
+        """Spare a client the sending of what `record` would refuse.
+
+        Raises:
+            QuotaReachedError: The library may hold no further photo.
         """
         ...
 

@@ -53,3 +53,19 @@ RETURNING blob_key
 
 -- name: hold_owner
 SELECT pg_advisory_lock(%(family)s, %(owner)s)
+
+-- name: select_passed_quota
+-- No row as long as so much more fits.
+SELECT photos, bytes, most_photos, most_bytes FROM libraries
+WHERE library_id = %(library_id)s AND (photos + %(photos)s > most_photos OR bytes + %(bytes)s > most_bytes)
+
+-- name: select_quota
+SELECT photos, bytes, most_photos, most_bytes FROM libraries WHERE library_id = %(library_id)s
+
+-- name: change_quota
+-- Of the two limits, those that are named.
+INSERT INTO libraries (library_id, most_photos, most_bytes) VALUES (%(library_id)s, %(photos)s, %(bytes)s)
+ON CONFLICT (library_id) DO UPDATE SET
+    most_photos = CASE WHEN 'photos' = ANY(%(named)s) THEN excluded.most_photos ELSE libraries.most_photos END,
+    most_bytes = CASE WHEN 'bytes' = ANY(%(named)s) THEN excluded.most_bytes ELSE libraries.most_bytes END
+RETURNING photos, bytes, most_photos, most_bytes

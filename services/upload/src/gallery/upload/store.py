@@ -18,6 +18,7 @@ from gallery.runtime.logs import get_logger
 from gallery.runtime.sql import Queries
 from gallery.upload.domain import Lane, Original
 from gallery.upload.errors import IntentLostError
+from gallery.upload.quotas import refuse_beyond_quota
 
 queries = Queries.load("gallery.upload")
 log = get_logger(__name__)
@@ -52,6 +53,8 @@ class PostgresOriginals:
             inserted = await tx.execute(queries.insert_original, _columns(original))
             if await inserted.fetchone() is None:
                 return await self._first(tx, original)
+            passed = {"library_id": original.library_id, "photos": 0, "bytes": 0}  # it is counted by now
+            refuse_beyond_quota(await (await tx.execute(queries.select_passed_quota, passed)).fetchone())
             await tx.execute(queries.insert_file_name, _columns(original))
             fulfilled = await tx.execute(queries.fulfil_intent, {"key": original.blob_key})
             if await fulfilled.fetchone() is None:
@@ -66,6 +69,12 @@ class PostgresOriginals:
                 queries.select_known, {"library_id": library_id, "digests": list(digests)}
             )
             return {bytes(row["sha256"]): row["photo_id"] for row in await cursor.fetchall()}
+
+    async def refuse_when_full(self, library_id: UUID) -> None:
+        """Say so before anything is sent; see the port."""
+        least = {"library_id": library_id, "photos": 1, "bytes": 1}
+        async with self._database.read() as connection:
+            refuse_beyond_quota(await (await connection.execute(queries.select_passed_quota, least)).fetchone())
 
     async def find(self, library_id: UUID, photo_ids: Collection[UUID]) -> Sequence[Original]:
         """These originals, as far as they are there, in any order."""

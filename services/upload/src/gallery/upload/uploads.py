@@ -42,6 +42,7 @@ class Uploads:
         stored = await self._stored_already(claim, body)
         if stored is not None:
             return Receipt(stored, Status.ALREADY_STORED)
+        await self._originals.refuse_when_full(claim.library_id)
         return await self._store(claim, body, media_type=media_type)
 
     async def find(self, library_id: UUID, photo_id: UUID) -> Original:

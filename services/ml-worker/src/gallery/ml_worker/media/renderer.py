@@ -73,4 +73,10 @@ def _rendering(facts: dict[str, Any], *, preview: bytes, thumbnail: bytes, pictu
         thumbnail=thumbnail,
         measures=Measures(**facts["measures"]),
         picture=np.frombuffer(picture, np.uint8).reshape(facts["shape"]),
+        cpu_seconds=_believable(float(facts["cpu_seconds"])),
     )
+
+
+def _believable(cpu_seconds: float) -> float:
+    """What a child says of itself is worth no more than its limit; NaN is worth nothing."""
+    return min(cpu_seconds, TIME_LIMIT.total_seconds()) if cpu_seconds > 0 else 0.0
