@@ -97,8 +97,8 @@ def grouping_seconds(costs: Costs, *, faces: float) -> float:
 
 
 def grouping_memory(costs: Costs, *, faces: float) -> float:
-    """Bytes of one canonical grouping: the most frequent person's faces with one another."""
-    return costs.grouping.memory_bytes * (costs.assumed.largest_share * faces / costs.grouping.largest) ** 2
+    """Bytes of one canonical grouping: some vectors of each face."""
+    return costs.grouping.memory_bytes * faces / costs.grouping.faces
 
 
 def worker_rate(costs: Costs) -> float:

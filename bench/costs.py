@@ -25,7 +25,6 @@ class Grouping:
 
     faces: float
     cpu_seconds: float
-    largest: float
     memory_bytes: float
 
 
@@ -74,7 +73,6 @@ class Assumed:
     worker_busy: float
     retention_days: float
     partitions: int
-    largest_share: float
     hot: float
     machine_cores: float
     machine_bytes: float

@@ -1,4 +1,4 @@
-"""Two workers of each kind, one of them killed in the middle of its work: the other ends it, and every account closes."""
+"""Two workers of each kind, one killed in the middle of its work: the other ends it, and every account closes."""
 
 import os
 import subprocess
