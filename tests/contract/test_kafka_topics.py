@@ -22,6 +22,7 @@ from gallery.adapters.kafka_bus import KafkaBus
 from gallery.adapters.kafka_cluster import KafkaAwayError, KafkaCluster
 from gallery.adapters.kafka_topics import Difference, apply, check
 from gallery.events.topics import Topic
+from gallery.runtime.errors import UnfitEngineError
 
 pytestmark = pytest.mark.engine
 
@@ -89,11 +90,23 @@ async def test_what_is_kept_longer_than_it_need_is_told_and_left(cluster: KafkaC
     ]
 
 
-@pytest.mark.parametrize("partitions", [3, 24])
-async def test_partitions_are_told_and_left(cluster: KafkaCluster, partitions: int) -> None:
-    await make(cluster, Topic.PEOPLE, partitions=partitions)
-    await apply(cluster)
-    assert await check(cluster) == [Difference(Topic.PEOPLE, "partitions", str(partitions), "12")]
+@pytest.mark.parametrize(
+    ("made", "left"),
+    [
+        ({"partitions": 3}, Difference(Topic.PEOPLE, "partitions", "3", "12")),
+        ({"partitions": 24}, Difference(Topic.PEOPLE, "partitions", "24", "12")),
+        ({"cleanup_policy": "compact"}, Difference(Topic.PEOPLE, "cleanup.policy", "compact", "delete")),
+    ],
+)
+async def test_a_topic_of_another_kind_is_refused_and_nothing_is_made(
+    cluster: KafkaCluster, made: dict[str, Any], left: Difference
+) -> None:
+    await make(cluster, Topic.PEOPLE, **made, retention_ms=DAY)
+    before = await check(cluster)
+    assert left in before
+    with pytest.raises(UnfitEngineError, match="GALLERY_KAFKA_PREFIX"):
+        await apply(cluster)
+    assert await check(cluster) == before
 
 
 async def test_who_listens_to_a_missing_topic_is_told_what_to_do(
@@ -112,11 +125,8 @@ def test_the_command_makes_topics_and_tells_what_it_leaves(cluster: KafkaCluster
         done = subprocess.run(command, env=os.environ | settings, stdout=subprocess.PIPE, check=False)
         return done.returncode, json.loads(done.stdout)
 
-    asyncio.run(make(cluster, Topic.PEOPLE, partitions=3, retention_ms=YEAR))
-    left = [
-        {"topic": "gallery.people", "setting": "partitions", "found": "3", "expected": "12"},
-        {"topic": "gallery.people", "setting": "retention.ms", "found": YEAR, "expected": WEEK},
-    ]
+    asyncio.run(make(cluster, Topic.PEOPLE, retention_ms=YEAR))
+    left = [{"topic": "gallery.people", "setting": "retention.ms", "found": YEAR, "expected": WEEK}]
     assert topics("check")[0] == 1
     code, answer = topics("apply")
     assert (code, answer["differences"]) == (0, left)

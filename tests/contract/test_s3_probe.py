@@ -7,21 +7,22 @@ from typing import Any
 import pytest
 from support.engines.versitygw import Versitygw
 
+from gallery.adapters.findings import Finding
 from gallery.adapters.s3_bucket import S3Bucket
-from gallery.adapters.s3_probe import Ability, S3Finding, probe
+from gallery.adapters.s3_probe import Ability, probe, reach
 
 pytestmark = pytest.mark.engine
 
 
-def lacking(found: list[S3Finding]) -> set[Ability]:
-    return {finding.ability for finding in found if not finding.ok}
+def lacking(found: list[Finding]) -> set[str]:
+    return {finding.check for finding in found if not finding.ok}
 
 
 async def test_versitygw_has_all_that_is_needed(s3_bucket: S3Bucket, versitygw: Versitygw) -> None:
     found = await probe(s3_bucket)
-    assert [finding.ability for finding in found] == list(Ability)
+    assert [finding.check for finding in found] == list(Ability)
     assert lacking(found) == {Ability.ANSWERS_BROWSERS}
-    assert [finding.ability for finding in found if not finding.needed] == [
+    assert [finding.check for finding in found if not finding.needed] == [
         Ability.LISTS_UPLOADS,
         Ability.KEEPS_FIRST,
         Ability.ANSWERS_BROWSERS,
@@ -67,7 +68,7 @@ async def test_what_a_store_lacks_is_named_with_advice(deaf_bucket: S3Bucket, mi
 @pytest.mark.parametrize("deaf_bucket", [["x-amz-meta-sha256"]], indirect=True)
 async def test_a_store_that_does_not_keep_is_asked_no_more(deaf_bucket: S3Bucket) -> None:
     (found,) = await probe(deaf_bucket)
-    assert (found.ability, found.ok) == (Ability.KEEPS, False)
+    assert (found.check, found.ok) == (Ability.KEEPS, False)
 
 
 async def test_a_store_that_lists_no_uploads(s3_bucket: S3Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,6 +83,8 @@ async def test_without_its_bucket_nothing_else_is_asked(versitygw: Versitygw) ->
     settings = versitygw.settings().model_copy(update={"s3_bucket": "another"})
     with closing(S3Bucket(settings)) as bucket:
         (found,) = await probe(bucket)
-    assert (found.ability, found.ok, found.needed) == (Ability.KEEPS, False, True)
-    assert "NoSuchBucket" in found.found
-    assert "GALLERY_S3_ENDPOINT" in found.advice
+        there = await reach(bucket)
+    assert (found.check, found.ok, found.needed) == (Ability.KEEPS, False, True)
+    for each in (found, there):
+        assert "NoSuchBucket" in each.found
+        assert "GALLERY_S3_ENDPOINT" in each.advice

@@ -27,7 +27,7 @@ COMMANDS = {
     "topics": ("topics", "The topics in Kafka, against their catalogue."),
     "settings": ("upkeep", "The settings in force, and their source."),
     "verify": ("upkeep", "Check every object against its row."),
-    "doctor": ("upkeep", "What is amiss, and what to do about it."),
+    "doctor": ("doctor", "What is amiss, and what to do about it."),
 }
 """Each command, the module that holds it and its line in the help: modules are loaded when a command is called, so that
 the help and every command start fast."""

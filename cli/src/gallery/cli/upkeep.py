@@ -1,21 +1,13 @@
 """Commands that look after a gallery."""
 
-import platform
-import shutil
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from gallery.cli import output
 from gallery.cli.answering import as_json_option, ask, tell
-from gallery.cli.connection import connected
-from gallery.cli.errors import CommandError, ExitCode
+from gallery.cli.errors import ExitCode
 from gallery.cli.main import Target
-
-LEAST_FREE_BYTES = 2 * 2**30
-"""Below this an import of a few hundred photos fills the disk."""
 
 
 @click.command()
@@ -96,63 +88,9 @@ def _show_findings(answer: dict[str, Any]) -> None:
     output.table(columns, rows, empty=f"{answer['objects']} objects, nothing amiss")
 
 
-@click.command()
-@as_json_option
-@click.pass_obj
-def doctor(target: Target, *, as_json: bool) -> None:
-    """Look at the machine and the gallery, and say what to do about each finding."""
-    checks = [_python(), _space(target.data), *_gallery(target)]
-    if as_json:
-        output.document({"checks": checks})
-    else:
-        rows = [("ok" if check["ok"] else "!!", check["check"], check["found"], check["advice"]) for check in checks]
-        output.table(["", "check", "found", "what to do"], rows, empty="")
-    raise click.exceptions.Exit(ExitCode.DONE if all(check["ok"] for check in checks) else ExitCode.FAILED)
-
-
-def _check(name: str, found: str, *, ok: bool, advice: str) -> dict[str, Any]:
-    return {"check": name, "ok": ok, "found": found, "advice": "" if ok else advice}
-
-
-def _python() -> dict[str, Any]:
-    ok = sys.version_info >= (3, 11)
-    return _check("python", platform.python_version(), ok=ok, advice="install Python 3.11 or newer, then make setup")
-
-
-def _space(data: Path) -> dict[str, Any]:
-    existing = next(folder for folder in (data, *data.parents) if folder.exists())
-    free = shutil.disk_usage(existing).free
-    return _check(
-        "disk",
-        f"{free / 2**30:.1f} GiB free at {existing}",
-        ok=free >= LEAST_FREE_BYTES,
-        advice="make room, or move the data folder",
-    )
-
-
-def _gallery(target: Target) -> list[dict[str, Any]]:
-    try:
-        with connected(target.data, server=target.server) as connection:
-            status = connection.get("/status")
-            letters = connection.get("/dead-letters")["dead_letters"]
-    except CommandError as error:
-        return [_check("gallery", "does not answer", ok=False, advice=str(error))]
-    return [
-        _check("gallery", f"{status['photos']} photos", ok=status["consistent"], advice="run gallery events resync"),
-        _check("dead letters", str(len(letters)), ok=not letters, advice="see gallery dead-letters list"),
-        _check("packs", _packs(status), ok=not status.get("notices"), advice="; ".join(status.get("notices", []))),
-    ]
-
-
-def _packs(status: dict[str, Any]) -> str:
-    missing = status.get("without_pack", [])
-    return f"stages without one: {', '.join(missing)}" if missing else "every stage has one"
-
-
 COMMANDS = {
     "settings": settings,
     "dead-letters": dead_letters,
     "events": events,
     "verify": verify,
-    "doctor": doctor,
 }

@@ -60,10 +60,12 @@ def translated() -> Iterator[None]:
         ElasticRefusedError: It will never work.
     """
     from elastic_transport import TransportError
-    from elasticsearch import ApiError
+    from elasticsearch import ApiError, UnsupportedProductError
 
     try:
         yield
+    except UnsupportedProductError as error:
+        raise ElasticRefusedError("what answers there is no Elasticsearch") from error
     except TransportError as error:
         raise ElasticUnavailableError(f"Elasticsearch cannot be reached: {type(error).__name__}") from error
     except ApiError as error:

@@ -20,6 +20,7 @@ from gallery.adapters.elastic_client import (
 )
 from gallery.adapters.elastic_documents import MAPPING
 from gallery.adapters.elastic_settings import ElasticSettings
+from gallery.runtime.errors import UnfitEngineError
 from gallery.runtime.logs import get_logger
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Version:
         name: Of the index itself.
         identity: Differs from that of every other index, of one of the same name before it, too.
         fields: What its mapping knows.
-        fingerprint: Of the mapping it was made with.
+        fingerprint: Of the mapping it was made with; empty where somebody else made it.
     """
 
     name: str
@@ -59,9 +60,21 @@ class Versions:
         self.reading = settings.elastic_index
         self._filling = f"{self.reading}-next"
 
+    async def serving(self) -> list[Version]:
+        """The version that answers, if there is one.
+
+        Raises:
+            UnfitEngineError: Another's index has our name.
+        """
+        return _ours(await self._behind(self.reading))
+
     async def ensure(self) -> None:
-        """Make the first version if there is none; several processes may try at once."""
-        found = await self._behind(self.reading)
+        """Make the first version if there is none; several processes may try at once.
+
+        Raises:
+            UnfitEngineError: Another's index has our name; it is left as it is.
+        """
+        found = await self.serving()
         if not found:
             await self._make(self.reading)
         elif found[0].fingerprint != _fingerprint():
@@ -88,7 +101,7 @@ class Versions:
         Raises:
             ElasticRefusedError: Another one began meanwhile.
         """
-        unfinished = await self._behind(self._filling)
+        unfinished = _ours(await self._behind(self._filling))
         version = await self._make(self._filling)
         try:
             for each in unfinished:
@@ -151,6 +164,15 @@ def _version(name: str, body: dict[str, Any]) -> Version:
         fields=frozenset(mapping.get("properties", ())),
         fingerprint=mapping.get("_meta", {}).get("fingerprint", ""),
     )
+
+
+def _ours(versions: list[Version]) -> list[Version]:
+    for each in versions:
+        if not each.fingerprint:
+            raise UnfitEngineError(
+                f"the index {each.name} in Elasticsearch is another's; choose another name by GALLERY_ELASTIC_INDEX"
+            )
+    return versions
 
 
 def _fingerprint() -> str:

@@ -9,24 +9,30 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.admin import ApiVersionRequest
 
-from gallery.adapters.kafka_cluster import GRACE, REQUEST_TIMEOUT, KafkaCluster, milliseconds, reaching
+from gallery.adapters.kafka_cluster import GRACE, REQUEST_TIMEOUT, KafkaAwayError, KafkaCluster, milliseconds, reaching
 from gallery.adapters.kafka_records import LARGEST_RECORD
 from gallery.adapters.kafka_settings import KafkaSettings
 from gallery.adapters.profile import Profile
 from gallery.events.topics import CATALOGUE, Entry, Topic
 from gallery.runtime import process
 from gallery.runtime.background import finish
+from gallery.runtime.errors import UnfitEngineError
 from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
 
+NEEDED = "it needs Kafka 2.3 or newer: start it, or check GALLERY_KAFKA_SERVERS and who may log in"
+FOREIGN = "it is another's or was changed: set GALLERY_KAFKA_PREFIX, or remove it and run gallery topics apply"
 COPIES = 3
 """Of each fact, where there are as many brokers; all but one of them have it before it counts as said."""
 LOOK_AGAIN_AFTER = timedelta(milliseconds=50)
 """The controller answers a moment before the brokers know of a topic."""
 FOR_EVER = -1
+_FIXED = frozenset({"partitions", "cleanup.policy"})
+"""What makes a topic another one; we never change it."""
 OWN_SETTING = 1
 """How Kafka marks a setting that was given to the topic itself, and is not a broker's or its own default."""
 
@@ -46,6 +52,17 @@ class Difference:
     setting: str
     found: str
     expected: str
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the topic is not ours, or was harmed: keys would lie elsewhere, or facts be forgotten."""
+        return bool(self.found) and self.setting in _FIXED
+
+    @property
+    def told(self) -> str:
+        """The same as words."""
+        was = f"has {self.setting}={self.found}" if self.found else "is missing"
+        return f"{self.topic} {was}, where {self.setting}={self.expected} is needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +85,36 @@ async def check(cluster: KafkaCluster) -> list[Difference]:
             return _compare_all(await _found(admin, cluster))
 
 
-async def apply(cluster: KafkaCluster) -> list[Difference]:
-    """Make what is missing and keep facts as long, and as large ones, as the catalogue says; tell what was changed.
-
-    Nothing is deleted or kept for less long, and partitions are left as they are: with another number of them keys
-    would move, and order would be lost.
+async def supported(cluster: KafkaCluster) -> Mapping[int, tuple[int, int]]:
+    """Return the oldest and the newest version of each request that a broker understands, by the request's number.
 
     Raises:
         KafkaAwayError: Kafka does not answer.
     """
     with reaching():
         async with _admin(cluster) as admin:
+            answer: Any = await admin._send_request(ApiVersionRequest())  # noqa: SLF001 - there is no public way
+            return {number: (oldest, newest) for number, oldest, newest in answer.api_versions}
+
+
+async def apply(cluster: KafkaCluster) -> list[Difference]:
+    """Make what is missing and keep facts as long, and as large ones, as the catalogue says; tell what was changed.
+
+    Nothing is deleted or kept for less long. Where a topic is not ours nothing at all is changed.
+
+    Raises:
+        KafkaAwayError: Kafka does not answer.
+        UnfitEngineError: A topic of one of our names has other partitions, with which keys would move and order be
+            lost, or forgets facts by their keys.
+    """
+    with reaching():
+        async with _admin(cluster) as admin:
             found = await _found(admin, cluster)
-            mended = [each for each in _compare_all(found) if _mendable(each)]
+            differences = _compare_all(found)
+            for each in differences:
+                if each.foreign:
+                    raise UnfitEngineError(f"kafka: {each.told}; {FOREIGN}")
+            mended = [each for each in differences if _mendable(each)]
             missing = {each.topic for each in mended if not each.found}
             await _create(admin, cluster, missing)
             for topic in {each.topic for each in mended} - missing:
@@ -108,13 +142,17 @@ def _compare(topic: Topic, found: _Found | None) -> list[Difference]:
 def _mendable(difference: Difference) -> bool:
     if not difference.found:
         return True
-    if difference.setting == "partitions" or int(difference.found) == FOR_EVER:
+    if difference.foreign or int(difference.found) == FOR_EVER:
         return False
     return int(difference.expected) > int(difference.found)
 
 
 def _settings(entry: Entry) -> dict[str, str]:
-    return {"retention.ms": str(milliseconds(entry.retention)), "max.message.bytes": str(LARGEST_RECORD)}
+    return {
+        "retention.ms": str(milliseconds(entry.retention)),
+        "max.message.bytes": str(LARGEST_RECORD),
+        "cleanup.policy": "delete",
+    }
 
 
 async def _found(admin: AIOKafkaAdminClient, cluster: KafkaCluster) -> dict[Topic, _Found]:
@@ -172,7 +210,10 @@ def _refuse(answer: Mapping[str, Any]) -> None:
 async def _admin(cluster: KafkaCluster) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=cluster.servers, request_timeout_ms=milliseconds(REQUEST_TIMEOUT))
     try:
-        await finish(admin.start(), grace=GRACE)
+        try:
+            await finish(admin.start(), grace=GRACE)
+        except KafkaConnectionError as error:
+            raise KafkaAwayError(f"kafka: nobody answers at {cluster.servers}; {NEEDED}") from error
         yield admin
     finally:
         await finish(admin.close(), grace=GRACE)

@@ -15,6 +15,7 @@ from psycopg.errors import DiskFull
 from pydantic import ByteSize, Field, SecretStr
 
 from gallery.adapters.elastic_settings import ElasticSettings
+from gallery.adapters.findings import demand
 from gallery.adapters.kafka_settings import KafkaSettings
 from gallery.adapters.qdrant_settings import QdrantSettings
 from gallery.adapters.s3_settings import S3Settings
@@ -191,11 +192,17 @@ class Profile:
 
     @asynccontextmanager
     async def bus(self, service: str) -> AsyncIterator[Bus]:
-        """Open the bus for a service, which keeps its own place."""
+        """Open the bus for a service, which keeps its own place.
+
+        Raises:
+            UnfitEngineError: There is none that will do.
+        """
         if self.choices.bus is Carrier.KAFKA:
+            from gallery.adapters import kafka_probe
             from gallery.adapters.kafka_bus import KafkaBus
 
             settings = self.settings(KafkaSettings)
+            demand(await kafka_probe.probe(settings.cluster, topics=kafka_probe.topics_of(service)))
             yield KafkaBus(settings.cluster, member=settings.kafka_member)
         else:
             from gallery.adapters.postgres_bus import PostgresBus
@@ -204,13 +211,24 @@ class Profile:
                 yield bus
 
     @asynccontextmanager
-    async def blobs(self) -> AsyncIterator[Blobs]:
-        """Open the store of originals and renditions."""
+    async def blobs(self, *, tried: bool = False) -> AsyncIterator[Blobs]:
+        """Open the store of originals and renditions.
+
+        Args:
+            tried: Whether to try first, with small objects that are removed again, all that keeps originals safe.
+
+        Raises:
+            UnfitEngineError: There is none that will do.
+        """
         if self.choices.blobs is BlobStore.S3:
+            from gallery.adapters import s3_probe
             from gallery.adapters.s3_blobs import S3Blobs
             from gallery.adapters.s3_bucket import S3Bucket
 
             with closing(S3Bucket(self.settings(S3Settings))) as bucket:
+                demand([await s3_probe.reach(bucket)])
+                if tried:
+                    demand(each for each in await s3_probe.probe(bucket) if not each.passing)
                 yield S3Blobs(bucket)
         else:
             from gallery.adapters.local_blobs import LocalBlobs
@@ -221,11 +239,18 @@ class Profile:
 
     @asynccontextmanager
     async def search_index(self) -> AsyncIterator[SearchIndex]:
-        """Open the index that search projects its documents to."""
+        """Open the index that search projects its documents to.
+
+        Raises:
+            UnfitEngineError: There is none that will do.
+        """
         if self.choices.search_index is Index.ELASTICSEARCH:
+            from gallery.adapters import elastic_probe
             from gallery.adapters.elastic_search_index import ElasticSearchIndex
 
-            async with ElasticSearchIndex.open(self.settings(ElasticSettings)) as index:
+            settings = self.settings(ElasticSettings)
+            demand(await elastic_probe.probe(settings))
+            async with ElasticSearchIndex.open(settings) as index:
                 yield index
         else:
             from gallery.adapters.postgres_search_index import PostgresSearchIndex
@@ -246,11 +271,18 @@ class Profile:
 
     @asynccontextmanager
     async def vectors(self) -> AsyncIterator[Vectors]:
-        """Open the vector index."""
+        """Open the vector index.
+
+        Raises:
+            UnfitEngineError: There is none that will do.
+        """
         if self.choices.vectors is VectorStore.QDRANT:
+            from gallery.adapters import qdrant_probe
             from gallery.adapters.qdrant_vectors import QdrantVectors
 
-            async with QdrantVectors.open(self.settings(QdrantSettings)) as vectors:
+            settings = self.settings(QdrantSettings)
+            demand([await qdrant_probe.probe(settings)])
+            async with QdrantVectors.open(settings) as vectors:
                 yield vectors
         else:
             from gallery.adapters.qdrant_edge_vectors import QdrantEdgeVectors

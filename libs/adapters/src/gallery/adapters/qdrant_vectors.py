@@ -15,11 +15,11 @@ from uuid import UUID
 from gallery.adapters.qdrant_settings import QdrantSettings
 from gallery.adapters.vector_rules import checked_collection, stacked
 from gallery.ports.vectors import Neighbour, Point, Vector
-from gallery.runtime.errors import PermanentError, TransientError
+from gallery.runtime.errors import PermanentError, TransientError, UnfitEngineError
 
 if TYPE_CHECKING:
     from qdrant_client import AsyncQdrantClient
-    from qdrant_client.models import Filter
+    from qdrant_client.models import CollectionInfo, Filter
 
 _LIBRARY = "library_id"
 _LINKS = 16
@@ -43,6 +43,27 @@ class QdrantRefusedError(PermanentError):
     """Qdrant will not do this however often it is asked."""
 
 
+@asynccontextmanager
+async def connected(settings: QdrantSettings) -> AsyncIterator["AsyncQdrantClient"]:
+    """Keep a client; nothing is asked yet."""
+    from qdrant_client import AsyncQdrantClient
+
+    client = AsyncQdrantClient(
+        url=settings.qdrant_url,
+        api_key=settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
+        timeout=ceil(settings.qdrant_timeout.total_seconds()),
+        check_compatibility=False,  # it would ask at once, and hold up the loop
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+class ForeignCollectionError(UnfitEngineError, ValueError):
+    """A collection has our name and is not ours."""
+
+
 class QdrantVectors:
     """Collections of one server. Other operations than `ensure` expect that `ensure` was called in this process.
 
@@ -58,39 +79,26 @@ class QdrantVectors:
     @asynccontextmanager
     async def open(cls, settings: QdrantSettings) -> AsyncIterator[Self]:
         """Keep a client; nothing is asked yet."""
-        from qdrant_client import AsyncQdrantClient
-
-        client = AsyncQdrantClient(
-            url=settings.qdrant_url,
-            api_key=settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
-            timeout=ceil(settings.qdrant_timeout.total_seconds()),
-            check_compatibility=False,  # it would ask at once, and hold up the loop
-        )
-        try:
+        async with connected(settings) as client:
             yield cls(client, settings)
-        finally:
-            await client.close()
 
     async def ensure(self, collection: str, *, dimension: int) -> None:
         """Make the collection if it is not there, or finish making it.
 
         Raises:
-            ValueError: It is there with another dimension.
+            ForeignCollectionError: Another's collection has its name; it is left as it is.
         """
         from qdrant_client import models
 
         name = self._name(checked_collection(collection))
-        with _translated():
+        with translated():
             if not await self._client.collection_exists(name):
                 await self._make(name, dimension)
             found = await self._client.get_collection(name)
+            _refuse_foreign(name, found, dimension=dimension)
             if _LIBRARY not in found.payload_schema:
                 tenant = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
                 await self._client.create_payload_index(name, _LIBRARY, field_schema=tenant, wait=True)
-        kept = found.config.params.vectors
-        if not isinstance(kept, models.VectorParams) or kept.size != dimension:
-            size = getattr(kept, "size", None)
-            raise ValueError(f"the collection {collection} has dimension {size}, not {dimension}")
         self._dimensions[collection] = dimension
 
     async def upsert(self, collection: str, points: Sequence[Point]) -> None:
@@ -102,7 +110,7 @@ class QdrantVectors:
             models.PointStruct(id=str(point.id), vector=vector.tolist(), payload={_LIBRARY: point.library_id.hex})
             for point, vector in zip(points, matrix, strict=True)
         ]
-        with _translated():
+        with translated():
             for at in range(0, len(written), _BATCH):
                 await self._client.upsert(self._name(collection), written[at : at + _BATCH], wait=True)
 
@@ -111,7 +119,7 @@ class QdrantVectors:
         (question,) = stacked([vector], dimension=self._dimensions[collection])
         if limit < 1:
             return []
-        with _translated():
+        with translated():
             found = await self._client.query_points(
                 self._name(collection),
                 query=question.tolist(),
@@ -127,12 +135,12 @@ class QdrantVectors:
 
         chosen = _of(library_id, models.HasIdCondition(has_id=[str(each) for each in ids]))
         if ids:
-            with _translated():
+            with translated():
                 await self._client.delete(self._name(collection), models.FilterSelector(filter=chosen), wait=True)
 
     async def count(self, collection: str, library_id: UUID) -> int:
         """How many points this library has."""
-        with _translated():
+        with translated():
             answer = await self._client.count(self._name(collection), count_filter=_of(library_id), exact=True)
         return answer.count
 
@@ -155,6 +163,20 @@ class QdrantVectors:
                 raise
 
 
+def _refuse_foreign(name: str, found: "CollectionInfo", *, dimension: int) -> None:
+    """Tell another's collection by its vectors; one that was made by half has no points."""
+    from qdrant_client import models
+
+    kept = found.config.params.vectors
+    ours = isinstance(kept, models.VectorParams) and kept.distance is models.Distance.COSINE
+    size = getattr(kept, "size", None)
+    if not ours or size != dimension:
+        raise ForeignCollectionError(
+            f"the collection {name} in Qdrant has dimension {size}, not {dimension}, or compares otherwise: it is"
+            " another's; choose other names by GALLERY_QDRANT_PREFIX"
+        )
+
+
 def _of(library_id: UUID, *others: Any) -> "Filter":
     from qdrant_client import models
 
@@ -163,7 +185,13 @@ def _of(library_id: UUID, *others: Any) -> "Filter":
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise the client's errors as ours.
+
+    Raises:
+        QdrantUnavailableError: Later it may work.
+        QdrantRefusedError: It will never work.
+    """
     from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
     from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 

@@ -6,6 +6,8 @@ from functools import partial
 
 from fastapi import FastAPI
 
+from gallery.adapters import kafka_probe
+from gallery.adapters.findings import demand
 from gallery.adapters.kafka_relay import KafkaRelay
 from gallery.adapters.kafka_settings import KafkaSettings
 from gallery.adapters.postgres_bus import PostgresBus
@@ -22,6 +24,8 @@ SERVICES = sorted({entry.producer for entry in CATALOGUE.values()})
 async def _relaying(service: str) -> AsyncIterator[FastAPI]:
     """Publish what one service says."""
     profile, schema = Profile.read(), service.replace("-", "_")
+    cluster = profile.settings(KafkaSettings).cluster
+    demand(await kafka_probe.probe(cluster, topics=kafka_probe.topics_of(service)))
     async with (
         profile.database(schema) as database,
         PostgresBus.open(profile.url, home=schema, producers=PRODUCERS) as outbox,
@@ -30,7 +34,7 @@ async def _relaying(service: str) -> AsyncIterator[FastAPI]:
             service=schema,
             outbox=outbox,
             topics=[topic for topic, producer in PRODUCERS.items() if producer == schema],
-            cluster=profile.settings(KafkaSettings).cluster,
+            cluster=cluster,
         )
         async with background(relay=relay.run()):
             yield create_app(title=f"Smart Gallery relay of {service}", routers=[], ready=database.ready)

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gallery.adapters.s3_bucket import S3Bucket, S3RefusedError
+from gallery.adapters.findings import Finding
+from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError
 from gallery.adapters.s3_multipart import multipart
 from gallery.adapters.s3_staging import publish, recorded, staging_key
-from gallery.ports.blobs import BlobError
+from gallery.ports.blobs import BlobError, BlobStoreFullError
 
 _CONTENT = b"what the doctor puts"
 _OTHER = b"what the doctor says"
@@ -28,26 +29,18 @@ class Ability(StrEnum):
     ANSWERS_BROWSERS = "s3 answers browsers of other sites"
 
 
-@dataclass(frozen=True, slots=True)
-class S3Finding:
-    """What one trial showed.
-
-    Attributes:
-        ability: Of the store.
-        ok: Whether it has it.
-        needed: Whether originals are unsafe or cannot be stored without it; else a convenience is missing.
-        found: What the store did.
-        advice: What to do; empty when it is ok.
-    """
-
-    ability: Ability
-    ok: bool
-    needed: bool
-    found: str
-    advice: str
+async def reach(bucket: S3Bucket) -> Finding:
+    """See whether the bucket is there and lets us in; nothing is written."""
+    try:
+        await bucket.ask("list_objects_v2", MaxKeys=1)
+    except BlobError as error:
+        # Whoever only reads objects need not be allowed to list them.
+        if not (isinstance(error, S3RefusedError) and error.code == "AccessDenied"):
+            return Finding("s3", ok=False, found=str(error), advice=_REACH)
+    return Finding("s3", ok=True, found=f"bucket {bucket.name}")
 
 
-async def probe(bucket: S3Bucket) -> list[S3Finding]:
+async def probe(bucket: S3Bucket) -> list[Finding]:
     """Try a store, with small objects under a staging key that are removed again.
 
     A store that does not even keep what is put is not asked for more.
@@ -76,12 +69,15 @@ class _Trial:
     advice: str
 
 
-async def _finding(trial: _Trial, bucket: S3Bucket, key: str) -> S3Finding:
+async def _finding(trial: _Trial, bucket: S3Bucket, key: str) -> Finding:
     try:
         await trial.run(bucket, key)
     except (_LackingError, BlobError) as error:
-        return S3Finding(trial.ability, ok=False, needed=trial.needed, found=str(error), advice=trial.advice)
-    return S3Finding(trial.ability, ok=True, needed=trial.needed, found="yes", advice="")
+        passing = isinstance(error, S3AwayError | BlobStoreFullError)
+        return Finding(
+            trial.ability, ok=False, found=str(error), advice=trial.advice, needed=trial.needed, passing=passing
+        )
+    return Finding(trial.ability, ok=True, found="yes", needed=trial.needed)
 
 
 async def _keeps(bucket: S3Bucket, key: str) -> None:
@@ -161,6 +157,7 @@ def _said(content: bytes) -> str:
     return base64.b64encode(hashlib.sha256(content).digest()).decode()
 
 
+_REACH = "it needs an S3 store with that bucket: check GALLERY_S3_ENDPOINT, GALLERY_S3_BUCKET and the key"
 _UNSAFE = "a body cut off on its way may be kept; take a store, or a version of it, that checks x-amz-checksum-sha256"
 _TRIALS = (
     _Trial(

@@ -29,6 +29,13 @@ class ConsumerStoppedError(GalleryError):
     """Most messages fail; see the dead letters, mend the cause, start again and replay."""
 
 
+class UnfitEngineError(GalleryError):
+    """An engine is missing, too old, lacks something, or has something of another's under our name.
+
+    The sentence says which, what is needed and how to get it; nothing there was touched.
+    """
+
+
 class LeaseLostError(GalleryError):
     """The lease ran out and the work is another's: drop the results, the transaction must not commit."""
 

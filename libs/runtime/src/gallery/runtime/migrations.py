@@ -6,7 +6,8 @@ from importlib.resources import files
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 
-from gallery.runtime.errors import GalleryError
+from gallery.runtime.errors import GalleryError, UnfitEngineError
+from gallery.runtime.server import reached
 
 
 class StaleSchemaError(GalleryError):
@@ -27,9 +28,10 @@ async def check(url: str, *, schema: str, packages: Sequence[str]) -> None:
 
     Raises:
         StaleSchemaError: It is older.
+        UnfitEngineError: The server is not there, or not for us.
     """
     scripts = dict(_all_scripts(packages))
-    async with await AsyncConnection.connect(url) as connection:
+    async with reached(url) as connection:
         found = await (await connection.execute("SELECT to_regclass(%s)", [f"{schema}.migrations"])).fetchone()
         applied = await _applied(connection, schema) if found and found[0] else set()
     if missing := scripts.keys() - applied:
@@ -41,10 +43,12 @@ async def migrate(url: str, *, schema: str, packages: Sequence[str]) -> None:
 
     Raises:
         StaleSchemaError: The schema has had scripts that this program does not know.
+        UnfitEngineError: The server is not there, or not for us, or the schema is another's.
     """
     scripts = dict(_all_scripts(packages))
-    async with await AsyncConnection.connect(url) as connection:
+    async with reached(url) as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"migrate {schema}"])
+        await _refuse_foreign(connection, schema)
         await connection.execute(SQL("CREATE SCHEMA IF NOT EXISTS {}").format(Identifier(schema)))
         await connection.execute(SQL("SET LOCAL search_path = {}").format(Identifier(schema)))
         await connection.execute(
@@ -57,6 +61,19 @@ async def migrate(url: str, *, schema: str, packages: Sequence[str]) -> None:
             if name not in applied:
                 await connection.execute(script.encode())
                 await connection.execute("INSERT INTO migrations (name) VALUES (%s)", [name])
+
+
+async def _refuse_foreign(connection: AsyncConnection[tuple[str]], schema: str) -> None:
+    """Ours has the table of migrations, or nothing at all yet."""
+    cursor = await connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace(%s) ORDER BY relname", [f'"{schema}"']
+    )
+    relations = {name for (name,) in await cursor.fetchall()}
+    if relations and "migrations" not in relations:
+        raise UnfitEngineError(
+            f"the schema {schema} in this database is another's ({min(relations)} is in it);"
+            " name a database of our own in GALLERY_DATABASE_URL"
+        )
 
 
 def _all_scripts(packages: Sequence[str]) -> Iterator[tuple[str, str]]:

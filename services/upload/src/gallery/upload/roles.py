@@ -17,7 +17,7 @@ async def serve() -> AsyncIterator[FastAPI]:
     profile = Profile.read(UploadSettings)
     async with (
         profile.database(SERVICE) as database,
-        profile.blobs() as blobs,
+        profile.blobs(tried=True) as blobs,
         serving(settings=profile.settings(UploadSettings), database=database, blobs=blobs) as app,
     ):
         yield app
