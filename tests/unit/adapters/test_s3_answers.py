@@ -14,8 +14,8 @@ from gallery.adapters import s3_bucket as s3
 from gallery.adapters.s3_blobs import S3Blobs
 from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError
 from gallery.adapters.s3_settings import S3Settings
-from gallery.ports.blobs import BlobNotFoundError, BlobStoreFullError
-from gallery.runtime.retry import is_transient
+from gallery.ports.blobs import BlobNotFoundError, BlobStoreFullError, BlobStoreUnavailableError
+from gallery.runtime.retry import RetryPolicy, Verdict, is_transient
 from gallery.runtime.settings import describe, load
 
 CUT_HEADERS = b"HTTP/1.1 200 OK\r\nServer: store\r\n"
@@ -109,10 +109,19 @@ async def test_no_room_is_said_at_once(store: Store, blobs: S3Blobs, full: tuple
 
 
 async def test_a_refusal_is_final_and_names_its_code(store: Store, blobs: S3Blobs) -> None:
-    store.script = [(403, "AccessDenied")]
-    with pytest.raises(S3RefusedError, match="AccessDenied") as caught:
+    store.script = [(400, "InvalidArgument")]
+    with pytest.raises(S3RefusedError, match="InvalidArgument") as caught:
         await blobs.put("a", pieces(b"photo"))
-    assert (caught.value.code, store.asked, is_transient(caught.value)) == ("AccessDenied", 1, False)
+    assert (caught.value.code, store.asked, is_transient(caught.value)) == ("InvalidArgument", 1, False)
+
+
+@pytest.mark.parametrize("code", ["NoSuchBucket", "SignatureDoesNotMatch", "ExpiredToken", "AccessDenied"])
+async def test_a_store_that_is_shut_is_waited_for_by_those_who_can(store: Store, blobs: S3Blobs, code: str) -> None:
+    store.script = [(404 if code == "NoSuchBucket" else 403, code)]
+    with pytest.raises(BlobStoreUnavailableError, match=code) as caught:
+        await blobs.put("a", pieces(b"photo"))
+    assert store.asked == 1
+    assert RetryPolicy().decide(caught.value, attempt=1000) is Verdict.AGAIN
 
 
 async def test_what_is_not_there_is_so_at_once(store: Store, blobs: S3Blobs) -> None:

@@ -31,7 +31,7 @@ class FakeGallery:
         self.lose_answers = 0
         self.away = 0
         self.room: int | None = None
-        self.refuse: dict[bytes, tuple[str, str]] = {}
+        self.refuse: dict[bytes, tuple[str, str] | ProblemError] = {}
         self.undecodable: set[str] = set()
         self.people: dict[str, Any] = {"people": [], "unassigned_faces": 0}
         self.app.middleware("http")(self._guard)
@@ -68,7 +68,10 @@ class FakeGallery:
         sha256 = hashlib.sha256(content).hexdigest()
         self.received.append({name: value for name, value in form.items() if isinstance(value, str)})
         if content in self.refuse:
-            code, detail = self.refuse[content]
+            refusal = self.refuse[content]
+            if isinstance(refusal, ProblemError):
+                raise refusal
+            code, detail = refusal
             return {"uploads": [{"file": form["path"], "status": "rejected", "code": code, "detail": detail}]}
         status = "already_stored" if sha256 in self.stored else "accepted"
         photo = self.stored.setdefault(sha256, str(uuid4()))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gallery.cli import sending, waiting
+from gallery.runtime.http import ProblemError
 
 Call = Callable[..., Any]
 
@@ -111,7 +112,7 @@ def test_a_gallery_that_stays_away_ends_the_import_with_what_to_do(call: Call, f
 
 
 def test_a_gallery_without_room_for_a_file_ends_the_import_with_what_to_do(call: Call, fake: Any, album: Path) -> None:
-    fake.refuse[photo("summer/b.jpg")] = ("storage_full", "no room")
+    fake.refuse[photo("summer/b.jpg")] = ProblemError(503, "storage_full", "no room")
     result = call("import", album, "--json")
     assert result.code == 1
     assert "free some space" in result.err

@@ -16,6 +16,7 @@ from psycopg.errors import DiskFull
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from gallery.ports.blobs import BlobNotFoundError, BlobStoreFullError, BlobStoreUnavailableError
 from gallery.runtime import logs
 from gallery.runtime.asgi_transport import AsgiTransport
 from gallery.runtime.background import background
@@ -43,6 +44,11 @@ async def a_fault() -> None:
 @router.get("/full")
 async def a_full_disk() -> None:
     raise DiskFull("could not extend file")
+
+
+@router.get("/blobs/{fault}")
+async def a_store(fault: str) -> None:
+    raise {"full": BlobStoreFullError, "shut": BlobStoreUnavailableError, "lost": BlobNotFoundError}[fault](fault)
 
 
 @router.post("/guests")
@@ -127,7 +133,10 @@ async def test_body_that_is_not_json(client: httpx.AsyncClient) -> None:
         ("GET", "/nowhere", 404, "not_found"),
         ("DELETE", "/problem", 405, "method_not_allowed"),
         ("GET", "/fault", 500, "internal_error"),
-        ("GET", "/full", 507, "storage_full"),
+        ("GET", "/full", 503, "storage_full"),
+        ("GET", "/blobs/full", 503, "storage_full"),
+        ("GET", "/blobs/shut", 503, "storage_away"),
+        ("GET", "/blobs/lost", 500, "object_missing"),
         ("GET", "/lost", 404, "not_found"),
     ],
 )

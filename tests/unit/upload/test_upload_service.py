@@ -184,7 +184,7 @@ async def test_a_full_store_says_so_and_works_again_later(
 ) -> None:
     blobs.full = True
     answer = await upload.post("/uploads", content=photo)
-    assert (answer.status_code, answer.json()["code"]) == (507, "storage_full")
+    assert (answer.status_code, answer.json()["code"]) == (503, "storage_full")
     assert await intents(database) == 0
     blobs.full = False
     assert (await upload.post("/uploads", content=photo)).status_code == 201

@@ -27,6 +27,7 @@ AWAY = frozenset({502, 503, 504})
 START_WITHIN_SECONDS = 60
 """The first start makes a database, and one after a power cut recovers it."""
 STOP_WITHIN_SECONDS = 30
+STORAGE_FULL = "storage_full"
 LOOK_EVERY_SECONDS = 0.05
 FULL_BELOW_BYTES = 64 * 2**20
 """Where less is free, the gallery's database may have stopped for want of room."""
@@ -72,16 +73,26 @@ class Connection:
 
 def refusal(answer: httpx.Response) -> CommandError:
     """Turn a problem document into an error with its sentence."""
-    try:
-        problem = answer.json()
-    except ValueError:
-        problem = {}
-    detail = problem.get("detail") or f"the gallery answered {answer.status_code}"
+    detail = _problem(answer).get("detail") or f"the gallery answered {answer.status_code}"
     if answer.status_code == UNPROCESSABLE:
         return UsageError(detail)
     if answer.status_code == UNAUTHORIZED:
         return CommandError("the gallery does not know this token: it is the content of owner.token in its data folder")
     return UnreachableError(detail) if answer.status_code in AWAY else CommandError(detail)
+
+
+def is_full(answer: httpx.Response) -> bool:
+    """Whether it can store nothing more."""
+    return answer.is_error and _problem(answer).get("code") == STORAGE_FULL
+
+
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    """Return the problem document of an answer; empty when it has none."""
+    try:
+        document = answer.json()
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def running_on(data: Path) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from gallery.cli.connection import AWAY, Connection, refusal
+from gallery.cli.connection import AWAY, Connection, is_full, refusal
 from gallery.cli.errors import CommandError, NoRoomError, UnreachableError
 from gallery.cli.found import Source
 from gallery.cli.reading import UnreadableSourceError, pieces
@@ -17,7 +17,6 @@ ATTEMPTS = 6
 """With pauses that double from a quarter of a second, about eight seconds of a bad network."""
 FIRST_PAUSE_SECONDS = 0.25
 TRY_AGAIN = AWAY | {429}
-STORAGE_FULL = "storage_full"
 QUOTA_REACHED = "quota_reached"
 
 
@@ -65,6 +64,8 @@ def send(connection: Connection, source: Source, *, digest: str, lane: str, said
             return Sent("rejected", code="unreadable", detail=str(error))
         if answer.is_success:
             return _result(answer, again=attempt > 0)
+        if is_full(answer):
+            raise NoRoomError
         if answer.status_code not in TRY_AGAIN:
             raise refusal(answer)
         reason = str(refusal(answer))
@@ -90,8 +91,6 @@ def _form(boundary: str, fields: Mapping[str, str], source: Source) -> Iterator[
 
 def _result(answer: httpx.Response, *, again: bool) -> Sent:
     (entry,) = answer.json()["uploads"]
-    if entry.get("code") == STORAGE_FULL:
-        raise NoRoomError
     if entry.get("code") == QUOTA_REACHED:
         raise CommandError(f"{entry['detail']}; the import goes on where it stopped")
     status = "accepted" if again and entry["status"] == "already_stored" else entry["status"]

@@ -14,14 +14,16 @@ from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
     ConnectionError,  # noqa: A004 - botocore's own
+    CredentialRetrievalError,
     HTTPClientError,
     IncompleteReadError,
+    NoCredentialsError,
 )
 from botocore.parsers import ResponseParserError
 
 from gallery.adapters.s3_settings import S3Settings
 from gallery.adapters.threads import in_thread
-from gallery.ports.blobs import BlobError, BlobNotFoundError, BlobStoreFullError
+from gallery.ports.blobs import BlobError, BlobNotFoundError, BlobStoreFullError, BlobStoreUnavailableError
 from gallery.runtime.errors import TransientError
 
 Result = TypeVar("Result")
@@ -41,6 +43,18 @@ _ATTEMPTS = 4
 _NOT_FOUND = {"NoSuchKey", "404"}
 # The first two of versitygw and Ceph, the others of MinIO.
 _FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
+# Words for no bucket, and for keys that ran out or were never good; of a HEAD there is only the status.
+_SHUT = {
+    "403",
+    "AccessDenied",
+    "AllAccessDisabled",
+    "ExpiredToken",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "NoSuchBucket",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+}
 # Of a body that came otherwise than it was sent: we sign only what we hashed.
 _HARMED = {"BadDigest", "IncompleteBody", "RequestTimeout", "XAmzContentSHA256Mismatch"}
 _HARMED_PAUSE_SECONDS = 0.2
@@ -49,7 +63,7 @@ _SERVER_ERROR = 500
 _TOO_MANY = 429
 
 
-class S3AwayError(BlobError, TransientError):
+class S3AwayError(BlobStoreUnavailableError, TransientError):
     """The store does not answer, or answers that it cannot now; it was asked several times."""
 
 
@@ -63,6 +77,10 @@ class S3RefusedError(BlobError):
     def __init__(self, sentence: str, *, code: str) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+class S3ShutError(S3RefusedError, BlobStoreUnavailableError):
+    """The bucket is gone or does not let us in, whatever is asked."""
 
 
 class S3Bucket:
@@ -150,6 +168,8 @@ def said_by_s3(subject: str) -> Iterator[None]:
     except (ConnectionError, HTTPClientError, IncompleteReadError, ResponseParserError, ValueError) as error:
         # The last two are an answer that cannot be read, cut short for one.
         raise S3AwayError(f"the store of {subject} does not answer: {error}") from error
+    except (CredentialRetrievalError, NoCredentialsError) as error:
+        raise S3ShutError(f"the store of {subject} needs a key: {error}", code=type(error).__name__) from error
     except BotoCoreError as error:
         raise BlobError(f"{subject}: {error}") from error
 
@@ -163,7 +183,8 @@ def _translated(error: ClientError, subject: str) -> BlobError:
         return BlobStoreFullError(subject)
     if status >= _SERVER_ERROR or status == _TOO_MANY or code in _HARMED:
         return S3AwayError(f"the store cannot serve {subject} now: {code}")
-    return S3RefusedError(f"the store refused {subject}: {code}", code=code)
+    kind = S3ShutError if code in _SHUT else S3RefusedError
+    return kind(f"the store refused {subject}: {code}", code=code)
 
 
 def _client(settings: S3Settings, *, endpoint: str | None) -> Any:

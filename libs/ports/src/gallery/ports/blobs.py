@@ -37,6 +37,10 @@ class BlobStoreFullError(BlobError):
     """The store has no room left; nothing was stored. Retry once there is."""
 
 
+class BlobStoreUnavailableError(BlobError):
+    """The store as a whole is of no use now: away, gone, or it does not let us in. Retry once it is mended."""
+
+
 class Blobs(Protocol):
     """A store of immutable objects. A put that returned survives a power cut."""
 

@@ -23,6 +23,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gallery.ports.blobs import BlobError, BlobNotFoundError, BlobStoreFullError
 from gallery.runtime import metrics, tracing
 from gallery.runtime.health import Ready, health_router
 from gallery.runtime.ids import uuid7
@@ -93,6 +94,9 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(DiskFull, _on_full)
+    app.add_exception_handler(BlobStoreFullError, _on_full)
+    app.add_exception_handler(BlobNotFoundError, _on_missing)
+    app.add_exception_handler(BlobError, _on_no_store)
     app.add_middleware(_RequestScope)
     return app
 
@@ -112,6 +116,16 @@ async def _on_invalid(_request: Request, error: Exception) -> JSONResponse:
 
 async def _on_full(_request: Request, _error: Exception) -> JSONResponse:
     return problem(_FULL)
+
+
+async def _on_missing(_request: Request, error: Exception) -> JSONResponse:
+    log.error("an object is missing in the blob store", key=str(error))
+    return problem(ProblemError(500, "object_missing", "The store has lost these bytes; gallery verify says more."))
+
+
+async def _on_no_store(_request: Request, error: Exception) -> JSONResponse:
+    log.warning("the blob store could not serve a request", error=repr(error))
+    return problem(_STORE_AWAY)
 
 
 async def _on_http(_request: Request, error: Exception) -> JSONResponse:
@@ -179,7 +193,10 @@ def _observed(scope: Scope, answer: _Answer, *, parent: str) -> Iterator[None]:
                 span.attributes["http.response.status_code"] = answer.status
 
 
-_FULL = ProblemError(507, "storage_full", "There is no room left for the database: free some space, then try again.")
+_FULL = ProblemError(503, "storage_full", "There is no room left: free some space, then send it again.")
+_STORE_AWAY = ProblemError(
+    503, "storage_away", "The store of photos cannot be used now; the log says why. What was acknowledged is safe."
+)
 _INTERNAL = ProblemError(
     500, "internal_error", "Something went wrong on our side; the log has it under the request id."
 )

@@ -9,16 +9,23 @@ from enum import Enum
 import httpx
 import psycopg
 
-from gallery.ports.blobs import BlobStoreFullError
+from gallery.ports.blobs import BlobStoreFullError, BlobStoreUnavailableError
 from gallery.runtime.errors import PermanentError, TransientError
 from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
 
-NO_ROOM = (BlobStoreFullError, psycopg.errors.DiskFull)
-"""A full disk is no message's fault, and somebody has to come and make room: waited for as long as that takes."""
+OUT_OF_SERVICE = (BlobStoreFullError, BlobStoreUnavailableError, psycopg.errors.DiskFull)
+"""No message's fault: somebody has to make room, or mend the store, and is waited for as long as that takes."""
 
-TRANSIENT = (*NO_ROOM, TransientError, psycopg.OperationalError, httpx.TransportError, ConnectionError, TimeoutError)
+TRANSIENT = (
+    *OUT_OF_SERVICE,
+    TransientError,
+    psycopg.OperationalError,
+    httpx.TransportError,
+    ConnectionError,
+    TimeoutError,
+)
 """What others raise when a server is away, restarts or deadlocks: it goes away without our doing."""
 
 
@@ -39,7 +46,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Retries with a pause that doubles; bounded, but for want of room.
+    """Retries with a pause that doubles; bounded, but for a store that is full or out of service.
 
     Attributes:
         transient_attempts: For errors that may go away by themselves; ten of them span 40 seconds.
@@ -60,7 +67,7 @@ class RetryPolicy:
         """Judge a failure; ``attempt`` counts from 1."""
         if isinstance(error, PermanentError):
             return Verdict.DEAD
-        if isinstance(error, NO_ROOM):
+        if isinstance(error, OUT_OF_SERVICE):
             return Verdict.AGAIN
         limit = self.transient_attempts if is_transient(error) else self.unknown_attempts
         return Verdict.AGAIN if attempt < limit else Verdict.PARKED

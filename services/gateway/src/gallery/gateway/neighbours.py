@@ -26,7 +26,6 @@ ANSWERED = (
 """Headers of such an answer that are handed on."""
 
 SERVER_ERROR = 500
-INSUFFICIENT_STORAGE = 507
 
 
 class Neighbour:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from gallery.gateway.errors import BadFormError
 from gallery.gateway.form import Form, Part
-from gallery.gateway.neighbours import INSUFFICIENT_STORAGE, SERVER_ERROR, Neighbour, problem_of
+from gallery.gateway.neighbours import SERVER_ERROR, Neighbour, problem_of
 
 FILE = "file"
 HEADERS = {
@@ -28,7 +28,7 @@ async def hand_on(form: Form, *, upload: Neighbour, library: UUID) -> list[Entry
 
     Raises:
         BadFormError: The form cannot be read on; what came before is stored.
-        ProblemError: The upload service is not there; sending all of it again later is safe.
+        ProblemError: The upload service is not there, or can store nothing now; sending all of it again later is safe.
     """
     entries: list[Entry] = []
     fields: dict[str, str] = {}
@@ -53,7 +53,7 @@ async def _hand_on_one(part: Part, fields: dict[str, str], *, upload: Neighbour,
         receipt = answer.json()
         return {"file": said["path"], "status": receipt["status"], "photo": receipt["photo_id"]}
     document = problem_of(answer)
-    if answer.status_code >= SERVER_ERROR and answer.status_code != INSUFFICIENT_STORAGE:
+    if answer.status_code >= SERVER_ERROR:
         upload.raise_problem(answer)
     code, detail = document.get("code", "refused"), document.get("detail", "")
     return {"file": said["path"], "status": "rejected", "code": code, "detail": detail}

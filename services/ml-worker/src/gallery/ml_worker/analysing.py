@@ -19,7 +19,7 @@ from gallery.runtime import metrics
 from gallery.runtime.leases import Leased, LeaseLostError
 from gallery.runtime.liveness import step
 from gallery.runtime.logs import get_logger
-from gallery.runtime.retry import NO_ROOM, RetryPolicy, Verdict
+from gallery.runtime.retry import OUT_OF_SERVICE, RetryPolicy, Verdict
 from gallery.runtime.tracing import span
 
 log = get_logger(__name__)
@@ -205,8 +205,8 @@ class AnalyseRole:
         elif isinstance(error, RejectedError):
             log.info("photo rejected", code=error.code, **photo)
             await self._end(leased, State.REJECTED, error.code)
-        elif isinstance(error, NO_ROOM):
-            log.warning("no room left for what was found, trying again", error=repr(error), **photo)
+        elif isinstance(error, OUT_OF_SERVICE):
+            log.warning("pictures cannot be stored or read now, trying again", error=repr(error), **photo)
             await self._release(leased, self._photos.queue.give_back(leased, after=AFTER_FULL))
         elif self._policy.decide(error, attempt=leased.attempt) is Verdict.AGAIN:
             log.warning("looking at a photo failed, trying again", error=repr(error), **photo)

@@ -38,7 +38,7 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     IntentLostError: (503, "try_again"),
     QuotaReachedError: (403, "quota_reached"),
     StorageAwayError: (503, "storage_away"),
-    StorageFullError: (507, "storage_full"),
+    StorageFullError: (503, "storage_full"),
     TooLargeError: (413, "too_large"),
     UnknownPhotoError: (404, "unknown_photo"),
     UnsupportedTypeError: (415, "unsupported_type"),
