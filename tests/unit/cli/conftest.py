@@ -33,6 +33,7 @@ class FakeGallery:
         self.room: int | None = None
         self.refuse: dict[bytes, tuple[str, str] | ProblemError] = {}
         self.undecodable: set[str] = set()
+        self.faults: list[dict[str, str]] = []
         self.people: dict[str, Any] = {"people": [], "unassigned_faces": 0}
         self.app.middleware("http")(self._guard)
         for method, path, handler in (
@@ -41,6 +42,7 @@ class FakeGallery:
             ("POST", "/photos/progress", self._progress),
             ("GET", "/status", self._status),
             ("GET", "/people", self._people),
+            ("GET", "/audit", self._audit),
             ("GET", "/search", self._search),
         ):
             self.app.add_api_route(f"/api/v1{path}", handler, methods=[method])
@@ -113,6 +115,9 @@ class FakeGallery:
             "search": {"pending": 0},
             "room": self.room,
         }
+
+    async def _audit(self) -> Any:
+        return {"objects": 3, "began_at": "2026-05-02T01:00:00Z", "ended_at": None, "faults": self.faults}
 
     async def _people(self) -> Any:
         return self.people

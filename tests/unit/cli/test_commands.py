@@ -170,6 +170,7 @@ def test_the_doctor_says_what_to_do(call: Call, fake: Any) -> None:
         "python",
         "disk",
         "gallery",
+        "originals",
         "dead letters",
         "packs",
     }
@@ -180,6 +181,18 @@ def test_the_doctor_names_what_is_amiss(call: Call, fake: Any) -> None:
     result = call("doctor")
     assert result.code == 1
     assert "gallery dead-letters list" in result.out
+
+
+def test_the_doctor_names_photos_whose_originals_are_broken(call: Call, fake: Any) -> None:
+    fake.answers("GET", "/dead-letters", {"dead_letters": []})
+    fake.faults = [{"photo_id": PHOTO, "kind": "damaged", "found_at": "2026-05-02T01:00:00Z"}] * 7
+    result = call("doctor", "--json")
+    assert result.code == 1
+    (originals,) = [check for check in result.json["checks"] if check["check"] == "originals"]
+    assert not originals["ok"]
+    assert f"damaged: photo {PHOTO}" in originals["found"]
+    assert "and 2 more" in originals["found"]
+    assert "backup" in originals["advice"]
 
 
 def lanes(**backfill: Any) -> dict[str, Any]:

@@ -289,6 +289,13 @@ async def test_a_check_covers_every_service(gateway: httpx.AsyncClient, answers:
     }
 
 
+async def test_the_audit_is_told_with_the_photos_that_are_broken(gateway: httpx.AsyncClient, answers: Answers) -> None:
+    broken = {"photo_id": PHOTO, "kind": "damaged", "found_at": "2026-05-02T01:00:00Z", "blob_key": "k"}
+    audit = {"objects": 7, "began_at": "2026-05-02T01:00:00Z", "ended_at": None, "faults": [broken]}
+    answers("upload", "GET", f"{INSIDE}/audit", audit)
+    assert (await gateway.get("/audit")).json() == audit
+
+
 async def test_dead_letters_of_all_services_are_listed_and_replayed(
     gateway: httpx.AsyncClient, answers: Answers
 ) -> None:

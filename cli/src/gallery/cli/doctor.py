@@ -24,6 +24,8 @@ from gallery.runtime.settings import SettingsError, load
 if TYPE_CHECKING:
     from gallery.adapters.profile import Profile
 
+SHOWN = 5
+"""Broken originals that are named in one line; `gallery verify` names all."""
 LEAST_FREE_BYTES = 2 * 2**30
 """Below this an import of a few hundred photos fills the disk."""
 
@@ -104,14 +106,28 @@ def _gallery(target: Target) -> list[Finding]:
         with connected(target.data, server=target.server) as connection:
             status = connection.get("/status")
             letters = connection.get("/dead-letters")["dead_letters"]
+            audit = connection.get("/audit")
     except CommandError as error:
         return [Finding("gallery", ok=False, found="does not answer", advice=str(error))]
     notices = status.get("notices", [])
     return [
         Finding("gallery", status["consistent"], f"{status['photos']} photos", "run gallery events resync"),
+        Finding("originals", not audit["faults"], _audit(audit), "restore these from a backup, then gallery verify"),
         Finding("dead letters", not letters, str(len(letters)), "see gallery dead-letters list"),
         Finding("packs", not notices, _packs(status), "; ".join(notices)),
     ]
+
+
+def _audit(audit: dict[str, Any]) -> str:
+    ended = audit["ended_at"]
+    told = [
+        f"all read back until {ended[:10]}" if ended else "not all read back yet",
+        f"{audit['objects']} since then" if ended else f"{audit['objects']} so far",
+        *(f"{fault['kind']}: photo {fault['photo_id']}" for fault in audit["faults"][:SHOWN]),
+    ]
+    if len(audit["faults"]) > SHOWN:
+        told.append(f"and {len(audit['faults']) - SHOWN} more")
+    return ", ".join(told)
 
 
 def _packs(status: dict[str, Any]) -> str:

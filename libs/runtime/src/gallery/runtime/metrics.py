@@ -34,6 +34,7 @@ class Unit(StrEnum):
     JOBS = "jobs"
     LETTERS = "letters"
     MESSAGES = "messages"
+    OBJECTS = "objects"
     PHOTOS = "photos"
     REQUESTS = "requests"
     SECONDS = "seconds"
@@ -252,6 +253,26 @@ INDEX_TIME = _histogram(
 )
 INDEXED = _counter("gallery_indexed_photos_total", Unit.PHOTOS, "Photos in these batches.")
 SEARCH_TIME = _histogram("gallery_search_seconds", Unit.SECONDS, "Answering one page of a search.", buckets=_ANSWERS)
+
+# The audit of originals.
+AUDITED = _counter(
+    "gallery_audited_objects_total",
+    Unit.OBJECTS,
+    "Originals read back and compared with their checksums, by outcome: well, missing, damaged.",
+    "outcome",
+)
+AUDITED_BYTES = _counter("gallery_audited_bytes_total", Unit.BYTES, "Of these originals, as they were taken in.")
+FAULTS = _gauge(
+    "gallery_faulty_objects",
+    Unit.OBJECTS,
+    "Originals that were missing or damaged when they were last read, of all libraries.",
+    "outcome",
+)
+AUDIT_AGE = _gauge(
+    "gallery_audit_round_seconds",
+    Unit.SECONDS,
+    "Since the last round of the audit ended, in which every original was read; before the first, since it began.",
+)
 
 # The process.
 CONNECTIONS = _gauge(

@@ -211,6 +211,10 @@ def _operation(neighbours: Neighbours, allowed: Any, effective_settings: Sequenc
     async def verify(library: UUID = allowed) -> Any:
         return await overview.verify(library)
 
+    @router.get("/audit", response_model=shapes.Audit)
+    async def audit(library: UUID = allowed) -> Any:
+        return await overview.audit(library)
+
     @router.post("/events/resync", response_model=dict[str, Any])
     async def resync(library: UUID = allowed) -> Any:
         return await overview.resync(library)

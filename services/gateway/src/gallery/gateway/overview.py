@@ -45,6 +45,11 @@ class Overview:
         ]
         return {"objects": originals["objects"] + derived.get("objects", 0), "findings": findings}
 
+    async def audit(self, library: UUID) -> Document:
+        """How far the audit of originals is, and what was found broken when it was last read."""
+        answer: Document = await self._neighbours.upload.ask("GET", "/audit", library=library)
+        return answer
+
     async def resync(self, library: UUID) -> Document:
         """Have the owners say their current facts again."""
         said = {

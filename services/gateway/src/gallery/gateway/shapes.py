@@ -287,6 +287,23 @@ class Verification(Answer):
     findings: list[Finding]
 
 
+class Fault(Answer):
+    """An original that was not as it was stored when it was last read."""
+
+    photo_id: UUID
+    kind: Literal["missing", "damaged"]
+    found_at: str
+
+
+class Audit(Answer):
+    """How far originals have been read back; ``ended_at`` is when the last whole round ended."""
+
+    objects: int = Field(description="Of all libraries, in this round")
+    began_at: str
+    ended_at: str | None
+    faults: list[Fault]
+
+
 class EffectiveSetting(Answer):
     """A setting in force; secrets are masked."""
 

@@ -1,7 +1,7 @@
 """What the upload service knows: originals, what clients claim of them, and what it finds when it checks."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -100,3 +100,60 @@ class Verification:
 
     objects: int
     findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An original that was not well when it was last read; ``kind`` is missing or damaged."""
+
+    photo_id: UUID
+    blob_key: str
+    kind: FindingKind
+    found_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A day that begins at the hour of the audit; a machine that sleeps at night makes up for it in the morning.
+
+    Attributes:
+        day: On which it began, UTC.
+        since: When it began.
+    """
+
+    day: date
+    since: datetime
+
+    @classmethod
+    def at(cls, moment: datetime, *, hour: int) -> "Night":
+        """Return the one of a moment; ``hour`` is of UTC."""
+        day = (moment.astimezone(UTC) - timedelta(hours=hour)).date()
+        return cls(day, datetime(day.year, day.month, day.day, hour, tzinfo=UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A slice of the audit in our hands.
+
+    Attributes:
+        after: The last photo that was read before.
+        spent: Bytes read this night.
+    """
+
+    after: UUID
+    spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How far the audit is.
+
+    Attributes:
+        objects: Originals read in this round.
+        began_at: When the first of them was due.
+        ended_at: When the round before ended; None before the first one has.
+    """
+
+    objects: int
+    began_at: datetime
+    ended_at: datetime | None

@@ -1,5 +1,6 @@
 """The internal HTTP interface of the upload service."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
@@ -26,7 +27,7 @@ from gallery.upload.errors import (
     UnsupportedTypeError,
 )
 from gallery.upload.names import safe_path
-from gallery.upload.ports import Originals
+from gallery.upload.ports import Audits, Faults, Originals
 from gallery.upload.said import read_said
 from gallery.upload.uploads import Uploads
 from gallery.upload.verification import verify
@@ -43,6 +44,8 @@ PROBLEMS: dict[type[Exception], tuple[int, str]] = {
     UnknownPhotoError: (404, "unknown_photo"),
     UnsupportedTypeError: (415, "unsupported_type"),
 }
+
+LIBRARY = "/internal/v1/libraries/{library_id}"
 
 FOR_EVER = "private, max-age=31536000, immutable"
 """An original never changes."""
@@ -63,8 +66,8 @@ class Ids(BaseModel):
 
 
 def create_router(*, uploads: Uploads, originals: Originals, blobs: Blobs) -> APIRouter:
-    """Build the routes over the use cases."""
-    router = APIRouter(prefix="/internal/v1/libraries/{library_id}")
+    """Build the routes of those who bring and read originals."""
+    router = APIRouter(prefix=LIBRARY)
 
     @router.post("/uploads", status_code=201)
     async def accept(library_id: UUID, request: Request) -> JSONResponse:
@@ -99,17 +102,28 @@ def create_router(*, uploads: Uploads, originals: Originals, blobs: Blobs) -> AP
     async def original(library_id: UUID, photo_id: UUID, request: Request) -> Response:
         return await _bytes(await _found(uploads, library_id, photo_id), request, blobs)
 
+    @router.post("/resync")
+    async def resync(library_id: UUID) -> dict[str, int]:
+        return {"facts": await originals.say_again(library_id)}
+
+    return router
+
+
+def create_upkeep_router(*, originals: Originals, faults: Faults, audits: Audits, blobs: Blobs) -> APIRouter:
+    """Build the routes of those who look after originals."""
+    router = APIRouter(prefix=LIBRARY)
+
     @router.post("/verify")
     async def check(library_id: UUID) -> dict[str, Any]:
-        result = await verify(library_id, blobs=blobs, originals=originals)
+        result = await verify(library_id, blobs=blobs, originals=originals, faults=faults)
         findings = [
             {"kind": finding.kind, "photo_id": finding.photo_id, "key": finding.key} for finding in result.findings
         ]
         return {"objects": result.objects, "findings": findings}
 
-    @router.post("/resync")
-    async def resync(library_id: UUID) -> dict[str, int]:
-        return {"facts": await originals.say_again(library_id)}
+    @router.get("/audit")
+    async def audit(library_id: UUID) -> dict[str, Any]:
+        return {**asdict(await audits.round()), "faults": [asdict(each) for each in await faults.found(library_id)]}
 
     return router
 

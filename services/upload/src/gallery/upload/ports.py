@@ -1,10 +1,11 @@
 """What the use cases of this service need from its database."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
-from gallery.upload.domain import Lane, Original
+from gallery.upload.domain import Fault, FindingKind, Lane, Night, Original, Round, Turn
 
 
 class Intents(Protocol):
@@ -74,4 +75,40 @@ class Originals(Protocol):
 
     async def unknown_keys(self, keys: Collection[str]) -> Collection[str]:
         """Which of these blob keys belong to no row and to no intent."""
+        ...
+
+
+class Faults(Protocol):
+    """Originals that were not well when they were last read."""
+
+    async def note(self, original: Original, kind: FindingKind | None) -> bool:
+        """Keep what a reading showed, None for nothing wrong; whether a fault is news."""
+        ...
+
+    async def found(self, library_id: UUID) -> Sequence[Fault]:
+        """All of a library, oldest photo first."""
+        ...
+
+
+class Audits(Protocol):
+    """How far the audit is, for all processes together."""
+
+    async def take(self, night: Night, *, budget: int, lease: timedelta) -> Turn | None:
+        """Take the next slice for so long; None when it is another's, or the night's bytes or originals are read."""
+        ...
+
+    async def settle(self, turn: Turn, *, after: UUID, size: int, objects: int, ended: bool) -> None:
+        """Hand the turn back: so many originals and bytes were read, ``after`` last; the round may be over."""
+        ...
+
+    async def release(self, turn: Turn) -> None:
+        """Hand the turn back with nothing read."""
+        ...
+
+    async def originals(self, *, after: UUID, limit: int) -> Sequence[Original]:
+        """The next originals of all libraries, oldest first."""
+        ...
+
+    async def round(self) -> Round:
+        """How far it is."""
         ...

@@ -69,3 +69,50 @@ ON CONFLICT (library_id) DO UPDATE SET
     most_photos = CASE WHEN 'photos' = ANY(%(named)s) THEN excluded.most_photos ELSE libraries.most_photos END,
     most_bytes = CASE WHEN 'bytes' = ANY(%(named)s) THEN excluded.most_bytes ELSE libraries.most_bytes END
 RETURNING photos, bytes, most_photos, most_bytes
+
+-- name: select_next
+SELECT photo_id, library_id, blob_key, sha256, size_bytes AS size, media_type, uploaded_at, file, modified_at, said
+FROM originals JOIN file_names USING (photo_id)
+WHERE photo_id > %(after)s
+ORDER BY photo_id LIMIT %(limit)s
+
+-- name: note_fault
+-- Tells whether it is news; of a photo that was deleted meanwhile there is none.
+INSERT INTO faults (photo_id, kind)
+SELECT photo_id, %(kind)s FROM originals WHERE photo_id = %(photo_id)s
+ON CONFLICT (photo_id) DO UPDATE SET kind = EXCLUDED.kind, found_at = now() WHERE faults.kind <> EXCLUDED.kind
+RETURNING photo_id
+
+-- name: forget_fault
+DELETE FROM faults WHERE photo_id = %(photo_id)s
+
+-- name: select_faults
+SELECT photo_id, blob_key, kind, found_at FROM faults JOIN originals USING (photo_id)
+WHERE library_id = %(library_id)s
+ORDER BY photo_id
+
+-- name: count_faults
+SELECT kind, count(*) AS number FROM faults GROUP BY kind
+
+-- name: take_audit
+-- A night's turn is over when its bytes are spent, or when a round ended in it.
+UPDATE audit
+SET leased_until = now() + %(lease)s, night = %(night)s, spent = CASE WHEN night = %(night)s THEN spent ELSE 0 END
+WHERE leased_until <= now() AND %(budget)s > 0
+  AND (night < %(night)s OR (spent < %(budget)s AND coalesce(ended_at < %(since)s, true)))
+RETURNING after, spent
+
+-- name: settle_audit
+-- Whoever overran the lease changes nothing.
+UPDATE audit
+SET leased_until = '-infinity', after = %(after)s, spent = spent + %(size)s,
+    objects = CASE WHEN %(ended)s THEN 0 ELSE objects + %(objects)s END,
+    began_at = CASE WHEN %(ended)s THEN now() ELSE began_at END,
+    ended_at = CASE WHEN %(ended)s THEN now() ELSE ended_at END
+WHERE after = %(began)s AND leased_until > now()
+
+-- name: release_audit
+UPDATE audit SET leased_until = '-infinity' WHERE after = %(began)s
+
+-- name: select_audit
+SELECT objects, began_at, ended_at FROM audit

@@ -21,3 +21,18 @@ class UploadSettings(Settings):
         title="Pause between sweeps",
         description="How often remains of interrupted uploads are removed. Seconds, or ISO 8601 such as PT5M.",
     )
+    audit_budget: ByteSize = Field(
+        default=ByteSize(64 * 2**30),
+        ge=0,
+        title="Read back each night",
+        description="So much of the originals is read each night and compared with their checksums, in turn; 0 for"
+        " nothing. Bytes; suffixes such as 500MB and 8GiB are understood.",
+    )
+    audit_hour: int = Field(
+        default=1,
+        ge=0,
+        le=23,
+        title="Beginning of the night",
+        description="From this hour on, UTC, originals are read back; a machine that is off then does it later.",
+        json_schema_extra={"unit": "hour"},
+    )

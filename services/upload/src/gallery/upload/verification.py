@@ -5,24 +5,47 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from gallery.ports.blobs import BlobNotFoundError, Blobs
+from gallery.runtime import metrics
+from gallery.runtime.logs import get_logger
 from gallery.upload.acceptance import prefix_of
 from gallery.upload.domain import Finding, FindingKind, Original, Verification
-from gallery.upload.ports import Originals
+from gallery.upload.ports import Faults, Originals
+
+log = get_logger(__name__)
 
 KEYS_AT_ONCE = 1000
 """Keys asked about in one statement."""
 
 
-async def verify(library_id: UUID, *, blobs: Blobs, originals: Originals) -> Verification:
+WELL = "well"
+OUTCOMES = (WELL, FindingKind.MISSING, FindingKind.DAMAGED)
+"""What a reading shows."""
+
+
+async def verify(library_id: UUID, *, blobs: Blobs, originals: Originals, faults: Faults) -> Verification:
     """Read every original of a library and compare; costs as much as reading them all."""
     findings = [finding async for finding in _orphans(library_id, blobs=blobs, originals=originals)]
     objects = 0
     async for original in originals.every(library_id):
         objects += 1
-        kind = await _fault(original, blobs)
+        kind = await check(original, blobs=blobs, faults=faults)
         if kind is not None:
             findings.append(Finding(kind, original.blob_key, original.photo_id))
     return Verification(objects, tuple(findings))
+
+
+async def check(original: Original, *, blobs: Blobs, faults: Faults) -> FindingKind | None:
+    """Read one original back, and keep what was wrong; None when it is well.
+
+    Raises:
+        BlobError: The store cannot be read now, which says nothing of the original.
+    """
+    kind = await _fault(original, blobs)
+    metrics.AUDITED.labels(kind or WELL).inc()
+    metrics.AUDITED_BYTES.inc(original.size)
+    if await faults.note(original, kind):
+        log.error("an original is not as it was stored", kind=kind, photo_id=str(original.photo_id))
+    return kind
 
 
 async def _fault(original: Original, blobs: Blobs) -> FindingKind | None:
@@ -32,6 +55,8 @@ async def _fault(original: Original, blobs: Blobs) -> FindingKind | None:
             digest.update(chunk)
     except BlobNotFoundError:
         return FindingKind.MISSING
+    except OSError:  # the disk cannot read it
+        return FindingKind.DAMAGED
     return None if digest.digest() == original.sha256 else FindingKind.DAMAGED
 
 
