@@ -50,4 +50,5 @@ async def _consume(name: str, url: str, cluster: KafkaCluster) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_consume(sys.argv[1], sys.argv[2], KafkaCluster(*sys.argv[3:])))
+    name, url, servers, prefix = sys.argv[1:]
+    asyncio.run(_consume(name, url, KafkaCluster(servers, prefix)))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.engines.process import EngineProcess, fetched, free_port
+from support.tls import Certificate
 
 VERSION = "4.3.1"
 LOG4J_VERSION = "2.25.4"
@@ -75,6 +76,19 @@ broker.heartbeat.interval.ms=300
 """
 
 
+_SECURE = """
+listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SECURE://127.0.0.1:{secure}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:SASL_SSL
+listener.name.secure.ssl.keystore.type=PEM
+listener.name.secure.ssl.keystore.location={keystore}
+listener.name.secure.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.secure.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \\
+  user_{user}="{password}";
+listener.name.secure.scram-sha-512.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required;
+"""
+
+
 class Kafka:
     """One broker with its folder and port, which it keeps over restarts.
 
@@ -87,8 +101,10 @@ class Kafka:
         self.port = free_port()
         self.servers = f"127.0.0.1:{self.port}"
         self._folder = folder
+        self._formatting: tuple[str, ...] = ()
         folder.mkdir(parents=True, exist_ok=True)
-        settings = _SETTINGS.format(port=self.port, controller=free_port(), data=folder / "data")
+        self._controller = free_port()
+        settings = _SETTINGS.format(port=self.port, controller=self._controller, data=folder / "data")
         (folder / "server.properties").write_text(settings)
         (folder / "log4j2.xml").write_text(_LOGGING)
         self._process = EngineProcess(self._java("-Xmx512m", "kafka.Kafka"), log=folder / "log")
@@ -105,7 +121,8 @@ class Kafka:
     def launch(self) -> None:
         """Start without waiting. It dies with the thread that did this."""
         if not (self._folder / "data" / "meta.properties").exists():
-            command = self._java("-Xmx64m", "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c")
+            tool = ("kafka.tools.StorageTool", "format", *self._formatting, "-t", CLUSTER_ID, "-c")
+            command = self._java("-Xmx64m", *tool)
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self._process.start()
 
@@ -125,6 +142,35 @@ class Kafka:
             client.sendall(struct.pack(">i", len(request)) + request)
             return len(client.recv(64)) > struct.calcsize(">ii")
         return False
+
+
+class SecureKafka(Kafka):
+    """One that listens on another port, too, by TLS and to those who log in, by PLAIN or SCRAM-SHA-512.
+
+    Attributes:
+        secure_servers: What a client is told.
+        shown: The certificate.
+    """
+
+    user = "gallery"
+    password = "gallery-secret"  # noqa: S105 - for loopback
+
+    def __init__(self, folder: Path, shown: Certificate) -> None:
+        super().__init__(folder)
+        self.shown = shown
+        port = free_port()
+        self.secure_servers = f"127.0.0.1:{port}"
+        self._formatting = ("--add-scram", f"SCRAM-SHA-512=[name={self.user},password={self.password}]")
+        more = _SECURE.format(
+            port=self.port,
+            secure=port,
+            controller=self._controller,
+            keystore=shown.both,
+            user=self.user,
+            password=self.password,
+        )
+        with (folder / "server.properties").open("a") as settings:
+            settings.write(more)
 
 
 def _libraries() -> Path:

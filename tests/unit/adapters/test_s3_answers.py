@@ -157,6 +157,7 @@ def test_settings_come_from_a_file_and_keep_their_secret(tmp_path: Path, monkeyp
     assert shown == {
         "s3_endpoint": ("https://s3.example.org", "file"),
         "s3_public_endpoint": ("", "default"),
+        "s3_ca": ("", "default"),
         "s3_region": ("us-east-1", "default"),
         "s3_bucket": ("photos", "file"),
         "s3_key_id": ("me", "environment"),

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from gallery.adapters.certificates import trusting
 from gallery.adapters.elastic_settings import ElasticSettings
 from gallery.runtime.errors import PermanentError, TransientError
 
@@ -41,12 +42,17 @@ async def connected(settings: ElasticSettings) -> AsyncIterator["AsyncElasticsea
         settings.elastic_url,
         api_key=settings.elastic_api_key.get_secret_value() if settings.elastic_api_key else None,
         node_class=HttpxAsyncHttpNode,
+        ssl_context=trusting(settings.elastic_ca, name="elastic_ca") if _encrypted(settings) else None,
         request_timeout=settings.elastic_timeout.total_seconds(),
         # A connection that was closed meanwhile is tried once more; what else to repeat is decided here, not there.
         max_retries=1,
         retry_on_status=(),
     ) as client:
         yield client
+
+
+def _encrypted(settings: ElasticSettings) -> bool:
+    return settings.elastic_url.startswith("https:")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What can be set for Elasticsearch."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field, SecretStr
 
@@ -20,6 +21,11 @@ class ElasticSettings(Settings):
         title="API key of Elasticsearch",
         description="Encoded; it needs the privilege `all` on the indices named below and nothing else. "
         "Without one Elasticsearch is asked as nobody.",
+    )
+    elastic_ca: Path | None = Field(
+        default=None,
+        title="Authorities of Elasticsearch",
+        description="File of certificates (PEM) that its own is signed by; without one the system's.",
     )
     elastic_index: str = Field(
         default="photos",

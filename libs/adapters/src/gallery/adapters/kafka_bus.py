@@ -222,7 +222,7 @@ class KafkaBus:
 
     def _consumer(self, name: str) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._cluster.servers,
+            **self._cluster.address,
             group_id=self._cluster.called(f"gallery.{name}"),
             group_instance_id=self._member,
             enable_auto_commit=False,

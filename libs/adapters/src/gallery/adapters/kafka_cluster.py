@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from ssl import SSLContext
+from typing import Any
 
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from pydantic import SecretStr
 
 from gallery.runtime.errors import TransientError
 
@@ -21,6 +24,19 @@ class KafkaAwayError(TransientError):
 
 
 @dataclass(frozen=True, slots=True)
+class KafkaLogin:
+    """Who we are there.
+
+    Attributes:
+        mechanism: As SASL calls it, such as ``SCRAM-SHA-512``.
+    """
+
+    mechanism: str
+    user: str
+    password: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
 class KafkaCluster:
     """Where Kafka is.
 
@@ -28,10 +44,30 @@ class KafkaCluster:
         servers: ``host:port,host:port`` of some brokers; they tell of the rest.
         prefix: Put before the names of topics, groups and transactional ids, so that several galleries can share a
             cluster.
+        tls: What certificates are held against; without it nothing is encrypted.
+        login: Without it we are nobody.
     """
 
     servers: str
     prefix: str = ""
+    tls: SSLContext | None = None
+    login: KafkaLogin | None = None
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """What every client of aiokafka has to be told to reach it."""
+        address: dict[str, Any] = {
+            "bootstrap_servers": self.servers,
+            "security_protocol": ("SASL_" if self.login else "") + ("SSL" if self.tls else "PLAINTEXT"),
+            "ssl_context": self.tls,
+        }
+        if self.login is not None:
+            address |= {
+                "sasl_mechanism": self.login.mechanism,
+                "sasl_plain_username": self.login.user,
+                "sasl_plain_password": self.login.password.get_secret_value(),
+            }
+        return address
 
     def called(self, name: str) -> str:
         """Return the name that something of ours has there."""

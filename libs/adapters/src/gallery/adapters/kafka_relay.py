@@ -110,7 +110,7 @@ class KafkaRelay:
     @asynccontextmanager
     async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._cluster.servers,
+            **self._cluster.address,
             transactional_id=self._cluster.called(f"gallery.{self._service}"),
             transaction_timeout_ms=milliseconds(TRANSACTION_TIMEOUT),
             request_timeout_ms=milliseconds(REQUEST_TIMEOUT),

@@ -208,7 +208,7 @@ def _refuse(answer: Mapping[str, Any]) -> None:
 
 @asynccontextmanager
 async def _admin(cluster: KafkaCluster) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=cluster.servers, request_timeout_ms=milliseconds(REQUEST_TIMEOUT))
+    admin = AIOKafkaAdminClient(**cluster.address, request_timeout_ms=milliseconds(REQUEST_TIMEOUT))
     try:
         try:
             await finish(admin.start(), grace=GRACE)

@@ -1,6 +1,7 @@
 """What can be set for a Qdrant server."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field, SecretStr
 
@@ -17,6 +18,11 @@ class QdrantSettings(Settings):
     )
     qdrant_api_key: SecretStr | None = Field(
         default=None, title="API key of Qdrant", description="Without one Qdrant is asked as nobody."
+    )
+    qdrant_ca: Path | None = Field(
+        default=None,
+        title="Authorities of Qdrant",
+        description="File of certificates (PEM) that its own is signed by; without one the usual ones of the web.",
     )
     qdrant_prefix: str = Field(
         default="",

@@ -12,6 +12,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from gallery.adapters.certificates import trusting
 from gallery.adapters.qdrant_settings import QdrantSettings
 from gallery.adapters.vector_rules import checked_collection, stacked
 from gallery.ports.vectors import Neighbour, Point, Vector
@@ -48,11 +49,13 @@ async def connected(settings: QdrantSettings) -> AsyncIterator["AsyncQdrantClien
     """Keep a client; nothing is asked yet."""
     from qdrant_client import AsyncQdrantClient
 
+    more: dict[str, Any] = {"verify": trusting(settings.qdrant_ca, name="qdrant_ca")} if settings.qdrant_ca else {}
     client = AsyncQdrantClient(
         url=settings.qdrant_url,
         api_key=settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None,
         timeout=ceil(settings.qdrant_timeout.total_seconds()),
         check_compatibility=False,  # it would ask at once, and hold up the loop
+        **more,
     )
     try:
         yield client

@@ -21,6 +21,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from gallery.adapters.certificates import trusting
 from gallery.adapters.s3_settings import S3Settings
 from gallery.adapters.threads import in_thread
 from gallery.ports.blobs import BlobError, BlobNotFoundError, BlobStoreFullError, BlobStoreUnavailableError
@@ -204,9 +205,16 @@ def _client(settings: S3Settings, *, endpoint: str | None) -> Any:
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    client = session.client("s3", endpoint_url=endpoint, config=config)
+    client = session.client("s3", endpoint_url=endpoint, config=config, verify=_authorities(settings))
     client.meta.events.register_first("needs-retry.s3", _ask_again)
     return client
+
+
+def _authorities(settings: S3Settings) -> str | None:
+    if settings.s3_ca is None:
+        return None
+    trusting(settings.s3_ca, name="s3_ca")  # botocore would find out only when it is asked
+    return str(settings.s3_ca)
 
 
 def _ask_again(*, response: Any, attempts: int, endpoint: Any, **_: Any) -> float | None:

@@ -1,5 +1,7 @@
 """What can be set for the S3 store; apart from its client, whose import takes 0.4 s."""
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 
 from gallery.runtime.settings import Settings
@@ -17,6 +19,11 @@ class S3Settings(Settings):
         default=None,
         title="Public S3 endpoint",
         description="Address by which clients reach the same store, if it is another; uploads are signed for it.",
+    )
+    s3_ca: Path | None = Field(
+        default=None,
+        title="Authorities of S3",
+        description="File of certificates (PEM) that the store's is signed by; without one the usual ones of the web.",
     )
     s3_region: str = Field(
         default="us-east-1",

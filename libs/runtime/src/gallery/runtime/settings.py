@@ -169,8 +169,9 @@ def _build(kind: type[Kind], values: dict[str, Any], sources: Mapping[str, str])
         details = error.errors(include_input=False, include_url=False) if hasattr(error, "errors") else []
         lines = [
             f"{'.'.join(map(str, each['loc']))} (from {sources.get(str(each['loc'][0]), 'default')}): {each['msg']}"
-            for each in details
             if each["loc"]
+            else each["msg"].removeprefix("Value error, ")
+            for each in details
         ]
         raise SettingsError("a setting is wrong: " + ("; ".join(lines) or "see its description")) from None
 
