@@ -94,9 +94,10 @@ class RoleProcess:
 
     def wait_until_ready(self) -> None:
         """Wait until it says that it is."""
-        self._process.wait_until(self._ready, within_seconds=READY_WITHIN_SECONDS)
+        self._process.wait_until(self.is_ready, within_seconds=READY_WITHIN_SECONDS)
 
-    def _ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether it says so."""
         with suppress(httpx.TransportError):
             return httpx.get(f"{self.url}/health/ready", timeout=2).is_success
         return False

@@ -21,6 +21,8 @@ GAP_SECONDS = (0.3, 2.5)
 ENGINE_SHARE, LINK_SHARE = 0.12, 0.25
 """Of the faults; the rest are kills and pauses of our own processes."""
 
+WHOLE_WITHIN_SECONDS = 90
+
 PROCESS_FAULTS = {"kill": (0.0, 2.0), "pause": (1.0, 4.0), "long pause": (LONGER_THAN_A_SESSION, 14.0)}
 LINK_FAULTS = dict.fromkeys(("slow", "reset", "cut", "half close", "silence", "refuse"), (0.5, 4.0))
 ENGINE_FAULTS = {"restart": (0.0, 3.0)}
@@ -106,7 +108,15 @@ class Saboteur:
             started = time.monotonic()
             (self._break if breaking else self._heal)(step)
             late += time.monotonic() - started
-        self._revive()
+        self._wait_until_whole()
+
+    def _wait_until_whole(self) -> None:
+        """Have every process ready again; one that met an engine which was away has ended, perhaps only now."""
+        deadline = time.monotonic() + WHOLE_WITHIN_SECONDS
+        while not all(process.is_ready() for process in self._processes.values()):
+            assert time.monotonic() < deadline, "not whole again"
+            self._revive()
+            time.sleep(0.2)
 
     def _break(self, step: Step) -> None:
         self._down.add(step.victim)
