@@ -59,6 +59,7 @@ def settings(
         "GALLERY_ELASTIC_URL": elasticsearch.url,
         "GALLERY_ELASTIC_INDEX": index,
         "GALLERY_ELASTIC_REPLICAS": "0",
+        "GALLERY_ELASTIC_TIMEOUT": "60",
     }
 
 

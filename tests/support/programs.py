@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
-ENDS_WITHIN_SECONDS = 60
+ENDS_WITHIN_SECONDS = 120
 
 
 def refused(*command: str, settings: Mapping[str, str]) -> str:

@@ -1,7 +1,6 @@
 """A look at every engine that a profile chooses, for the doctor."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import closing
 
 from gallery.adapters import postgres_probe
 from gallery.adapters.elastic_settings import ElasticSettings
@@ -44,8 +43,7 @@ async def examined(profile: Profile, *, services: Sequence[str]) -> AsyncIterato
 
 async def _s3(settings: S3Settings) -> list[Finding]:
     from gallery.adapters import s3_probe
-    from gallery.adapters.s3_bucket import S3Bucket
 
-    with closing(S3Bucket(settings)) as bucket:
+    with s3_probe.looked_at(settings) as bucket:
         there = await s3_probe.reach(bucket)
         return [there, *(await s3_probe.probe(bucket) if there.ok else ())]

@@ -225,10 +225,12 @@ class Profile:
             from gallery.adapters.s3_blobs import S3Blobs
             from gallery.adapters.s3_bucket import S3Bucket
 
-            with closing(S3Bucket(self.settings(S3Settings))) as bucket:
-                demand([await s3_probe.reach(bucket)])
+            settings = self.settings(S3Settings)
+            with s3_probe.looked_at(settings) as trial:
+                demand([await s3_probe.reach(trial)])
                 if tried:
-                    demand(each for each in await s3_probe.probe(bucket) if not each.passing)
+                    demand(each for each in await s3_probe.probe(trial) if not each.passing)
+            with closing(S3Bucket(settings)) as bucket:
                 yield S3Blobs(bucket)
         else:
             from gallery.adapters.local_blobs import LocalBlobs

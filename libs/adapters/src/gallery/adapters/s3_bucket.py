@@ -36,7 +36,7 @@ NO_SUCH_UPLOAD = "NoSuchUpload"
 _AT_ONCE = 32
 _CONNECT_SECONDS = 5
 # Of silence; putting a large object's parts together takes a gateway over files as long as writing it anew.
-_READ_SECONDS = 60
+_PATIENCE = timedelta(seconds=60)
 # With botocore's pauses of up to 1, 2, 4 s between them: a restart of the store goes unnoticed.
 _ATTEMPTS = 4
 
@@ -87,15 +87,18 @@ class S3ShutError(S3RefusedError, BlobStoreUnavailableError):
 class S3Bucket:
     """A connection pool to one bucket. Close it at the end.
 
+    Args:
+        patience: With a store that says nothing, in each of four attempts.
+
     Attributes:
         name: Of the bucket.
     """
 
-    def __init__(self, settings: S3Settings) -> None:
+    def __init__(self, settings: S3Settings, *, patience: timedelta = _PATIENCE) -> None:
         self.name = settings.s3_bucket
-        self._client = _client(settings, endpoint=settings.s3_endpoint)
+        self._client = _client(settings, endpoint=settings.s3_endpoint, patience=patience)
         public = settings.s3_public_endpoint
-        self._signer = _client(settings, endpoint=public) if public else self._client
+        self._signer = _client(settings, endpoint=public, patience=patience) if public else self._client
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="s3")
 
     def close(self) -> None:
@@ -188,7 +191,7 @@ def _translated(error: ClientError, subject: str) -> BlobError:
     return kind(f"the store refused {subject}: {code}", code=code)
 
 
-def _client(settings: S3Settings, *, endpoint: str | None) -> Any:
+def _client(settings: S3Settings, *, endpoint: str | None, patience: timedelta) -> Any:
     session = boto3.session.Session(
         aws_access_key_id=settings.s3_key_id,
         aws_secret_access_key=settings.s3_secret.get_secret_value() if settings.s3_secret else None,
@@ -197,7 +200,7 @@ def _client(settings: S3Settings, *, endpoint: str | None) -> Any:
     config = Config(
         signature_version="s3v4",  # botocore's presigned addresses are of version 2 otherwise
         connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
+        read_timeout=patience.total_seconds(),
         max_pool_connections=_AT_ONCE,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         s3={"addressing_style": "path" if settings.s3_path_style else "virtual"},

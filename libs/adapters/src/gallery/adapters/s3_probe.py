@@ -2,17 +2,20 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from gallery.adapters.findings import Finding
 from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError
 from gallery.adapters.s3_multipart import multipart
+from gallery.adapters.s3_settings import S3Settings
 from gallery.adapters.s3_staging import publish, recorded, staging_key
 from gallery.ports.blobs import BlobError, BlobStoreFullError
 
+_PATIENCE = timedelta(seconds=10)
 _CONTENT = b"what the doctor puts"
 _OTHER = b"what the doctor says"
 
@@ -27,6 +30,13 @@ class Ability(StrEnum):
     LISTS_UPLOADS = "s3 lists unfinished uploads"
     KEEPS_FIRST = "s3 puts only where nothing is"
     ANSWERS_BROWSERS = "s3 answers browsers of other sites"
+
+
+@contextmanager
+def looked_at(settings: S3Settings) -> Iterator[S3Bucket]:
+    """Open a bucket for trials: whoever makes them waits."""
+    with closing(S3Bucket(settings, patience=_PATIENCE)) as bucket:
+        yield bucket
 
 
 async def reach(bucket: S3Bucket) -> Finding:
