@@ -19,7 +19,7 @@ from gallery.adapters.s3_blobs import S3Blobs
 from gallery.adapters.s3_bucket import S3Bucket
 from gallery.adapters.s3_direct_uploads import S3DirectUploads
 from gallery.ports.blobs import BlobMismatchError, BlobNotFoundError, StoredBlob
-from gallery.ports.direct_uploads import DirectUpload, Piece, SignedRequest
+from gallery.ports.direct_uploads import DirectUpload, PiecesMissingError, SignedRequest
 
 pytestmark = pytest.mark.engine
 
@@ -42,13 +42,21 @@ def blobs(s3_bucket: S3Bucket) -> S3Blobs:
 def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have uploads of a few megabytes sent in parts."""
     monkeypatch.setattr(s3_direct_uploads, "_LARGEST_PIECE", PART)
+    monkeypatch.setattr(s3_direct_uploads, "_PART", PART)
 
 
-async def begun(uploads: S3DirectUploads, content: bytes) -> tuple[DirectUpload, list[Piece]]:
-    upload = await uploads.begin(size=len(content), sha256=sha256(content))
-    size = len(content) if upload.parts_id is None else PART
-    cut = [content[at : at + size] for at in range(0, len(content), size)]
-    return upload, [Piece(number, len(piece), sha256(piece)) for number, piece in enumerate(cut, start=1)]
+async def begun(uploads: S3DirectUploads, content: bytes) -> DirectUpload:
+    return await uploads.begin(size=len(content), sha256=sha256(content))
+
+
+def cut(upload: DirectUpload, content: bytes) -> dict[int, bytes]:
+    """Return the pieces by number."""
+    starts = {number: (number - 1) * upload.piece_size for number in range(1, upload.pieces + 1)}
+    return {number: content[at : at + upload.size_of(number)] for number, at in starts.items()}
+
+
+def signed(uploads: S3DirectUploads, upload: DirectUpload, number: int, content: bytes) -> SignedRequest:
+    return uploads.sign(upload, number, sha256=sha256(content), valid_for=SHORTLY)
 
 
 def send(request: SignedRequest, content: bytes, **other_headers: str) -> int:
@@ -85,19 +93,22 @@ async def staged(bucket: S3Bucket) -> list[str]:
 async def test_a_photo_goes_straight_to_the_store(
     s3_bucket: S3Bucket, uploads: S3DirectUploads, blobs: S3Blobs
 ) -> None:
-    upload, (piece,) = await begun(uploads, PHOTO)
-    assert send(uploads.sign(upload, piece, valid_for=SHORTLY), PHOTO) == 200
+    upload = await begun(uploads, PHOTO)
+    assert await uploads.sent(upload) == []
+    assert send(signed(uploads, upload, 1, PHOTO), PHOTO) == 200
+    assert list(await uploads.sent(upload)) == [1]
     assert await keys_of(blobs) == []
     stored = await uploads.accept(upload, key="library/a")
     assert stored == StoredBlob(key="library/a", size=len(PHOTO), sha256=sha256(PHOTO))
     assert await blobs.stat("library/a") == stored
+    await uploads.abandon(upload)
     assert await content_of(blobs, "library/a") == PHOTO
     assert await staged(s3_bucket) == []
 
 
 async def test_everything_that_matters_is_signed(uploads: S3DirectUploads) -> None:
-    upload, (piece,) = await begun(uploads, PHOTO)
-    request = uploads.sign(upload, piece, valid_for=timedelta(seconds=90))
+    upload = await begun(uploads, PHOTO)
+    request = uploads.sign(upload, 1, sha256=sha256(PHOTO), valid_for=timedelta(seconds=90))
     query = parse_qs(urlsplit(request.url).query)
     assert query["X-Amz-Expires"] == ["90"]
     assert set(query["X-Amz-SignedHeaders"][0].split(";")) == {"host", *map(str.lower, request.headers)}
@@ -109,8 +120,8 @@ async def test_everything_that_matters_is_signed(uploads: S3DirectUploads) -> No
 
 
 async def test_other_bytes_than_announced_are_not_taken(s3_bucket: S3Bucket, uploads: S3DirectUploads) -> None:
-    upload, (piece,) = await begun(uploads, PHOTO)
-    request = uploads.sign(upload, piece, valid_for=SHORTLY)
+    upload = await begun(uploads, PHOTO)
+    request = signed(uploads, upload, 1, PHOTO)
     other = base64.b64encode(sha256(b"a ph0to")).decode()
     assert send(request, b"a ph0to") == 400
     assert send(request, b"a ph0to", x_amz_checksum_sha256=other) == 403
@@ -122,15 +133,17 @@ async def test_other_bytes_than_announced_are_not_taken(s3_bucket: S3Bucket, upl
     assert send(elsewhere, PHOTO) == 403
     send_cut_off(request, PHOTO)
     assert await staged(s3_bucket) == []
-    with pytest.raises(BlobNotFoundError):
+    with pytest.raises(PiecesMissingError) as missing:
         await uploads.accept(upload, key="a")
+    assert missing.value.numbers == (1,)
 
 
 async def test_a_request_works_once(uploads: S3DirectUploads, blobs: S3Blobs) -> None:
-    upload, (piece,) = await begun(uploads, PHOTO)
-    request = uploads.sign(upload, piece, valid_for=SHORTLY)
+    upload = await begun(uploads, PHOTO)
+    request = signed(uploads, upload, 1, PHOTO)
     assert [send(request, PHOTO), send(request, PHOTO)] == [200, 412]
     await uploads.accept(upload, key="a")
+    await uploads.abandon(upload)
     await blobs.delete("a")
     send(request, PHOTO)
     assert await keys_of(blobs) == []  # whatever it did, it brought no blob back
@@ -138,10 +151,11 @@ async def test_a_request_works_once(uploads: S3DirectUploads, blobs: S3Blobs) ->
 
 
 async def test_one_piece_is_the_whole(uploads: S3DirectUploads) -> None:
-    upload, _ = await begun(uploads, PHOTO)
-    for other in (Piece(2, len(PHOTO), sha256(PHOTO)), Piece(1, 3, sha256(PHOTO)), Piece(1, 7, sha256(b"x"))):
-        with pytest.raises(ValueError, match="one piece"):
-            uploads.sign(upload, other, valid_for=SHORTLY)
+    upload = await begun(uploads, PHOTO)
+    with pytest.raises(ValueError, match="no piece 2"):
+        signed(uploads, upload, 2, PHOTO)
+    with pytest.raises(ValueError, match="one piece"):
+        signed(uploads, upload, 1, b"another")
     with pytest.raises(ValueError, match="nothing"):
         await uploads.begin(size=0, sha256=sha256(b""))
 
@@ -152,13 +166,17 @@ async def test_one_piece_is_the_whole(uploads: S3DirectUploads) -> None:
 @pytest.mark.usefixtures("in_parts")
 async def test_a_film_goes_in_parts_in_any_order(s3_bucket: S3Bucket, uploads: S3DirectUploads, blobs: S3Blobs) -> None:
     content = os.urandom(2 * PART + 1000)
-    upload, cut = await begun(uploads, content)
-    for piece in reversed(cut):
-        at = (piece.number - 1) * PART
-        request = uploads.sign(upload, piece, valid_for=SHORTLY)
-        assert send(request, content[at : at + piece.size]) == 200
+    upload = await begun(uploads, content)
+    pieces = cut(upload, content)
+    assert [len(piece) for piece in pieces.values()] == [PART, PART, 1000]
+    for number in (3, 1):
+        assert send(signed(uploads, upload, number, pieces[number]), pieces[number]) == 200
+    assert await uploads.sent(upload) == [1, 3]
+    assert send(signed(uploads, upload, 2, pieces[2]), pieces[2]) == 200
     assert await keys_of(blobs) == []
     stored = await uploads.accept(upload, key="film")
+    assert list(await uploads.sent(upload)) == [1, 2, 3]
+    await uploads.abandon(upload)
     assert await blobs.stat("film") == stored == StoredBlob(key="film", size=len(content), sha256=sha256(content))
     assert await content_of(blobs, "film") == content
     assert await staged(s3_bucket) == []
@@ -167,19 +185,21 @@ async def test_a_film_goes_in_parts_in_any_order(s3_bucket: S3Bucket, uploads: S
 @pytest.mark.usefixtures("in_parts")
 async def test_a_harmed_part_is_not_taken_and_may_be_sent_anew(uploads: S3DirectUploads, blobs: S3Blobs) -> None:
     content = os.urandom(PART + 1000)
-    upload, (first, last) = await begun(uploads, content)
-    request = uploads.sign(upload, first, valid_for=SHORTLY)
+    upload = await begun(uploads, content)
+    first, last = cut(upload, content).values()
+    request = signed(uploads, upload, 1, first)
     assert send(request, bytes(PART)) == 400
-    assert send(request, content[: PART - 1], Content_Length=str(PART - 1)) == 403
-    send_cut_off(request, content[:PART])
-    assert send(uploads.sign(upload, last, valid_for=SHORTLY), content[PART:]) == 200
-    with pytest.raises(BlobMismatchError):
+    assert send(request, first[:-1], Content_Length=str(PART - 1)) == 403
+    send_cut_off(request, first)
+    assert send(signed(uploads, upload, 2, last), last) == 200
+    with pytest.raises(PiecesMissingError) as missing:
         await uploads.accept(upload, key="film")
-    assert send(request, content[:PART]) == 200
-    assert send(request, content[:PART]) == 200
+    assert missing.value.numbers == (1,)
+    assert send(request, first) == 200
+    assert send(request, first) == 200
     await uploads.accept(upload, key="film")
     assert await content_of(blobs, "film") == content
-    assert send(request, content[:PART]) == 404
+    assert send(request, first) == 404
 
 
 @pytest.mark.usefixtures("in_parts")
@@ -188,30 +208,36 @@ async def test_parts_that_are_not_the_whole_that_was_announced(
 ) -> None:
     content = os.urandom(PART + 1000)
     upload = await uploads.begin(size=len(content), sha256=sha256(b"another"))
-    for number, part in enumerate((content[:PART], content[PART:]), start=1):
-        piece = Piece(number, len(part), sha256(part))
-        assert send(uploads.sign(upload, piece, valid_for=SHORTLY), part) == 200
+    for number, piece in cut(upload, content).items():
+        assert send(signed(uploads, upload, number, piece), piece) == 200
     with pytest.raises(BlobMismatchError):
         await uploads.accept(upload, key="film")
     assert await keys_of(blobs) == []
     assert await staged(s3_bucket) == []
 
 
+@pytest.mark.parametrize("size", [100_000_001, 160_000 << 20, (160_000 << 20) + 1])
+async def test_no_store_takes_more_than_ten_thousand_parts(uploads: S3DirectUploads, size: int) -> None:
+    upload = await uploads.begin(size=size, sha256=sha256(b"whatever"))
+    assert upload.pieces <= 10_000
+    assert upload.piece_size >= 16 << 20
+    assert sum(upload.size_of(number) for number in range(1, upload.pieces + 1)) == size
+    await uploads.abandon(upload)
+
+
 # Ends
 
 
 async def sent(uploads: S3DirectUploads, content: bytes) -> DirectUpload:
-    upload, cut = await begun(uploads, content)
-    at = 0
-    for piece in cut:
-        assert send(uploads.sign(upload, piece, valid_for=SHORTLY), content[at : at + piece.size]) == 200
-        at += piece.size
+    upload = await begun(uploads, content)
+    for number, piece in cut(upload, content).items():
+        assert send(signed(uploads, upload, number, piece), piece) == 200
     return upload
 
 
 @pytest.mark.usefixtures("in_parts")
 @pytest.mark.parametrize("size", [1000, PART + 1000])
-@pytest.mark.parametrize("lost", ["complete_multipart_upload", "upload_part_copy", "delete_object"])
+@pytest.mark.parametrize("lost", ["complete_multipart_upload", "upload_part_copy", "head_object"])
 async def test_accepting_goes_on_where_it_broke(
     s3_bucket: S3Bucket, uploads: S3DirectUploads, blobs: S3Blobs, monkeypatch: pytest.MonkeyPatch, size: int, lost: str
 ) -> None:
@@ -231,25 +257,37 @@ async def test_accepting_goes_on_where_it_broke(
             await uploads.accept(upload, key="film")
     stored = await uploads.accept(upload, key="film")
     assert await uploads.accept(upload, key="film") == stored == await blobs.stat("film")
+    await uploads.abandon(upload)
+    assert await uploads.accept(upload, key="film") == stored
     assert await content_of(blobs, "film") == content
     assert await staged(s3_bucket) == []
 
 
 @pytest.mark.usefixtures("in_parts")
-@pytest.mark.parametrize("size", [1000, PART + 1000])
-async def test_what_is_abandoned_is_gone(s3_bucket: S3Bucket, uploads: S3DirectUploads, size: int) -> None:
+@pytest.mark.parametrize(("size", "error"), [(1000, PiecesMissingError), (PART + 1000, BlobNotFoundError)])
+async def test_what_is_abandoned_is_gone(
+    s3_bucket: S3Bucket, uploads: S3DirectUploads, size: int, error: type[Exception]
+) -> None:
     upload = await sent(uploads, os.urandom(size))
     await uploads.abandon(upload)
     await uploads.abandon(upload)
     assert await staged(s3_bucket) == []
-    with pytest.raises(BlobNotFoundError):
+    with pytest.raises(error):
         await uploads.accept(upload, key="film")
+
+
+@pytest.mark.usefixtures("in_parts")
+async def test_the_store_lost_an_upload(uploads: S3DirectUploads, blobs: S3Blobs) -> None:
+    upload = await begun(uploads, bytes(PART + 1000))
+    await blobs.sweep(older_than=timedelta(0))
+    with pytest.raises(BlobNotFoundError):
+        await uploads.sent(upload)
 
 
 async def test_a_blob_of_that_key_is_no_upload(uploads: S3DirectUploads, blobs: S3Blobs) -> None:
     await blobs.put("a", pieces(b"another"))
-    upload, _ = await begun(uploads, PHOTO)
-    with pytest.raises(BlobNotFoundError):
+    upload = await begun(uploads, PHOTO)
+    with pytest.raises(PiecesMissingError):
         await uploads.accept(upload, key="a")
     assert await content_of(blobs, "a") == b"another"
 
@@ -264,8 +302,8 @@ def public_bucket(versitygw: Versitygw) -> Iterator[S3Bucket]:
 
 async def test_clients_may_know_the_store_by_another_name(public_bucket: S3Bucket, versitygw: Versitygw) -> None:
     uploads = S3DirectUploads(public_bucket)
-    upload, (piece,) = await begun(uploads, PHOTO)
-    request = uploads.sign(upload, piece, valid_for=SHORTLY)
+    upload = await begun(uploads, PHOTO)
+    request = signed(uploads, upload, 1, PHOTO)
     assert urlsplit(request.url).netloc == f"localhost:{versitygw.port}"
     assert send(request, PHOTO) == 200
     await uploads.accept(upload, key="a")

@@ -24,7 +24,7 @@ from support.waiting import expect_soon
 from gallery.adapters import s3_bucket as s3
 from gallery.adapters.profile import Profile
 from gallery.adapters.s3_blobs import S3Blobs
-from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError
+from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError, S3UploadOverError
 from gallery.adapters.s3_staging import staging_key
 from gallery.ports.blobs import BlobError, BlobMismatchError, BlobNotFoundError, BlobStoreFullError, StoredBlob
 from gallery.runtime.retry import is_transient
@@ -325,7 +325,7 @@ async def test_a_completed_upload_that_is_not_known_any_more(
     async def forgetful(operation: str, **arguments: Any) -> dict[str, Any]:
         answer = await ask(operation, **arguments)
         if operation == "complete_multipart_upload":  # the second attempt, whose first answer got lost
-            raise S3RefusedError("forgotten", code="NoSuchUpload")
+            raise S3UploadOverError("forgotten", code="NoSuchUpload")
         return answer
 
     monkeypatch.setattr(s3_bucket, "ask", forgetful)
@@ -345,7 +345,7 @@ async def test_an_upload_that_is_gone_is_no_success(
     async def forgetful(operation: str, **arguments: Any) -> dict[str, Any]:
         if operation == "complete_multipart_upload":
             if refuses:
-                raise S3RefusedError("forgotten", code="NoSuchUpload")
+                raise S3UploadOverError("forgotten", code="NoSuchUpload")
             return {"ETag": "whatever"}
         return await ask(operation, **arguments)
 

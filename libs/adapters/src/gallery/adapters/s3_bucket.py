@@ -3,7 +3,7 @@
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -29,9 +29,6 @@ from gallery.runtime.errors import TransientError
 
 Result = TypeVar("Result")
 
-NO_SUCH_UPLOAD = "NoSuchUpload"
-"""S3's word for an upload that was completed, dropped or never begun."""
-
 # Requests wait for the network and hardly for the CPU; parts of 8 MiB bound the memory.
 _AT_ONCE = 32
 _CONNECT_SECONDS = 5
@@ -44,6 +41,7 @@ _ATTEMPTS = 4
 _NOT_FOUND = {"NoSuchKey", "404"}
 # The first two of versitygw and Ceph, the others of MinIO.
 _FULL = {"InsufficientStorage", "QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"}
+_NO_UPLOAD = "NoSuchUpload"
 # Words for no bucket, and for keys that ran out or were never good; of a HEAD there is only the status.
 _SHUT = {
     "403",
@@ -82,6 +80,10 @@ class S3RefusedError(BlobError):
 
 class S3ShutError(S3RefusedError, BlobStoreUnavailableError):
     """The bucket is gone or does not let us in, whatever is asked."""
+
+
+class S3UploadOverError(S3RefusedError):
+    """The upload in parts was completed, dropped, lost or never begun."""
 
 
 class S3Bucket:
@@ -151,11 +153,8 @@ class S3Bucket:
 
     async def abandon(self, key: str, upload_id: str) -> None:
         """Drop the parts of an upload; one that is over is fine."""
-        try:
+        with suppress(S3UploadOverError):
             await self.ask("abort_multipart_upload", Key=key, UploadId=upload_id)
-        except S3RefusedError as error:
-            if error.code != NO_SUCH_UPLOAD:
-                raise
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """Run blocking work in one of the bucket's threads, to its end."""
@@ -187,7 +186,7 @@ def _translated(error: ClientError, subject: str) -> BlobError:
         return BlobStoreFullError(subject)
     if status >= _SERVER_ERROR or status == _TOO_MANY or code in _HARMED:
         return S3AwayError(f"the store cannot serve {subject} now: {code}")
-    kind = S3ShutError if code in _SHUT else S3RefusedError
+    kind = S3ShutError if code in _SHUT else S3UploadOverError if code == _NO_UPLOAD else S3RefusedError
     return kind(f"the store refused {subject}: {code}", code=code)
 
 

@@ -8,19 +8,25 @@ again. Only then it is copied to its key.
 import base64
 import functools
 import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from gallery.adapters.blob_keys import checked_key
 from gallery.adapters.s3_blobs import S3Blobs
-from gallery.adapters.s3_bucket import NO_SUCH_UPLOAD, S3Bucket, S3RefusedError
+from gallery.adapters.s3_bucket import S3Bucket, S3UploadOverError
 from gallery.adapters.s3_reading import S3Reading
 from gallery.adapters.s3_staging import publish, staging_key
 from gallery.ports.blobs import BlobMismatchError, BlobNotFoundError, StoredBlob
-from gallery.ports.direct_uploads import DirectUpload, Piece, SignedRequest
+from gallery.ports.direct_uploads import DirectUpload, PiecesMissingError, SignedRequest
 
 # A client whose connection breaks sends a single piece from its beginning.
 _LARGEST_PIECE = 100_000_000
+# What a client holds in memory, and sends again; S3 wants 5 MiB at least.
+_PART = 16 << 20
+# S3 allows no more.
+_MOST_PARTS = 10_000
 _OF_A_PART = ("PartNumber", "ETag", "ChecksumSHA256")
 
 
@@ -36,69 +42,90 @@ class S3DirectUploads:
         if size < 1:
             raise ValueError("nothing is to be uploaded")
         staged = staging_key()
-        parts_id = None
-        if size > _LARGEST_PIECE:
-            begun = await self._bucket.ask("create_multipart_upload", Key=staged, ChecksumAlgorithm="SHA256")
-            parts_id = begun["UploadId"]
-        return DirectUpload(staged=staged, parts_id=parts_id, size=size, sha256=sha256)
+        if size <= _LARGEST_PIECE:
+            return DirectUpload(staged=staged, parts_id=None, size=size, sha256=sha256, piece_size=size)
+        begun = await self._bucket.ask("create_multipart_upload", Key=staged, ChecksumAlgorithm="SHA256")
+        parts_id, part = begun["UploadId"], max(_PART, -(-size // _MOST_PARTS))
+        return DirectUpload(staged=staged, parts_id=parts_id, size=size, sha256=sha256, piece_size=part)
 
-    def sign(self, upload: DirectUpload, piece: Piece, *, valid_for: timedelta) -> SignedRequest:
+    def sign(self, upload: DirectUpload, number: int, *, sha256: bytes, valid_for: timedelta) -> SignedRequest:
         """Allow a client to send a piece; see `gallery.ports.direct_uploads.DirectUploads.sign`.
 
-        A single piece can be sent once, until it is accepted; sent again after that, it is swept.
+        A single piece can be sent once, until it is abandoned; sent again after that, it is swept.
         """
-        checksum = base64.b64encode(piece.sha256).decode()
-        headers = {"Content-Length": str(piece.size), "x-amz-checksum-sha256": checksum}
-        arguments: dict[str, Any] = {"Key": upload.staged, "ContentLength": piece.size, "ChecksumSHA256": checksum}
+        size, checksum = upload.size_of(number), _said(sha256)
+        headers = {"Content-Length": str(size), "x-amz-checksum-sha256": checksum}
+        arguments: dict[str, Any] = {"Key": upload.staged, "ContentLength": size, "ChecksumSHA256": checksum}
         if upload.parts_id is not None:
-            arguments |= {"UploadId": upload.parts_id, "PartNumber": piece.number}
+            arguments |= {"UploadId": upload.parts_id, "PartNumber": number}
             return SignedRequest("PUT", self._bucket.sign("upload_part", valid_for=valid_for, **arguments), headers)
-        if piece != Piece(1, upload.size, upload.sha256):
+        if sha256 != upload.sha256:
             raise ValueError("the upload is one piece, and this is another one")
         url = self._bucket.sign("put_object", valid_for=valid_for, IfNoneMatch="*", **arguments)
         return SignedRequest("PUT", url, {**headers, "If-None-Match": "*"})
 
+    async def sent(self, upload: DirectUpload) -> Sequence[int]:
+        """Return which pieces are there; see `gallery.ports.direct_uploads.DirectUploads.sent`."""
+        if upload.parts_id is not None and (parts := await self._parts(upload, upload.parts_id)) is not None:
+            return [part["PartNumber"] for part in parts]
+        try:
+            await self._bucket.ask("head_object", Key=upload.staged)
+        except BlobNotFoundError:
+            if upload.parts_id is not None:
+                raise
+            return []
+        return range(1, upload.pieces + 1)
+
     async def accept(self, upload: DirectUpload, *, key: str) -> StoredBlob:
         """Check what was sent and make it a blob; see `gallery.ports.direct_uploads.DirectUploads.accept`."""
-        checked_key(key)
-        stored = StoredBlob(key=key, size=upload.size, sha256=upload.sha256)
+        stored = StoredBlob(key=checked_key(key), size=upload.size, sha256=upload.sha256)
+        with suppress(BlobNotFoundError):
+            if await self._blobs.stat(key) == stored:
+                return stored
         if upload.parts_id is not None:
             await self._compose(upload, upload.parts_id)
         try:
             staged = await self._bucket.ask("head_object", Key=upload.staged, ChecksumMode="ENABLED")
         except BlobNotFoundError:
-            if await self._blobs.stat(key) == stored:
-                return stored
+            if upload.parts_id is None:
+                raise PiecesMissingError([1]) from None
             raise
         await self._check(upload, staged)
         await publish(self._bucket, upload.staged, key, etag=staged["ETag"], size=upload.size, sha256=upload.sha256)
-        await self._bucket.remove(upload.staged)
         return stored
 
     async def abandon(self, upload: DirectUpload) -> None:
-        """Remove what was sent; one that is over is fine."""
+        """Remove what was sent; where there is nothing it is fine."""
         if upload.parts_id is not None:
             await self._bucket.abandon(upload.staged, upload.parts_id)
         await self._bucket.remove(upload.staged)
 
     async def _compose(self, upload: DirectUpload, parts_id: str) -> None:
         """Put the parts together, if an earlier attempt has not."""
+        parts = await self._parts(upload, parts_id)
+        if parts is None:
+            return
+        there = {part["PartNumber"] for part in parts}
+        if missing := [number for number in range(1, upload.pieces + 1) if number not in there]:
+            raise PiecesMissingError(missing)
+        said = [{name: part[name] for name in _OF_A_PART if name in part} for part in parts]
+        with suppress(S3UploadOverError):
+            await self._bucket.ask(
+                "complete_multipart_upload", Key=upload.staged, UploadId=parts_id, MultipartUpload={"Parts": said}
+            )
+
+    async def _parts(self, upload: DirectUpload, parts_id: str) -> list[dict[str, Any]] | None:
+        """Return the parts that the store has; None when it knows of no such upload any more."""
         parts: list[dict[str, Any]] = []
-        whole = {"Key": upload.staged, "UploadId": parts_id}
-        try:
-            async for page in self._bucket.pages("list_parts", **whole):
+        with suppress(S3UploadOverError):
+            async for page in self._bucket.pages("list_parts", Key=upload.staged, UploadId=parts_id):
                 parts += page.get("Parts", ())
-            if sum(part["Size"] for part in parts) != upload.size:
-                raise BlobMismatchError(f"{upload.staged} has other sizes than announced; parts may be missing")
-            said = [{name: part[name] for name in _OF_A_PART if name in part} for part in parts]
-            await self._bucket.ask("complete_multipart_upload", MultipartUpload={"Parts": said}, **whole)
-        except S3RefusedError as error:
-            if error.code != NO_SUCH_UPLOAD:
-                raise
+            return parts
+        return None
 
     async def _check(self, upload: DirectUpload, staged: dict[str, Any]) -> None:
         """See that the bytes are those that were announced; what is not is removed."""
-        if staged.get("ChecksumSHA256") == base64.b64encode(upload.sha256).decode():
+        if staged.get("ChecksumSHA256") == _said(upload.sha256):
             return
         digest = hashlib.sha256()
         async for piece in S3Reading(self._bucket, upload.staged).pieces():
@@ -106,3 +133,7 @@ class S3DirectUploads:
         if (staged["ContentLength"], digest.digest()) != (upload.size, upload.sha256):
             await self._bucket.remove(upload.staged)
             raise BlobMismatchError(upload.staged)
+
+
+def _said(sha256: bytes) -> str:
+    return base64.b64encode(sha256).decode()

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from gallery.adapters.s3_bucket import NO_SUCH_UPLOAD, S3AwayError, S3Bucket, S3RefusedError
+from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3UploadOverError
 from gallery.adapters.threads import to_its_end
 from gallery.ports.blobs import BlobError, BlobNotFoundError
 
@@ -93,16 +93,13 @@ class Multipart:
             S3AwayError: It is not there, or another one is, put at the same time.
         """
         await self._settle()
-        try:
+        with suppress(S3UploadOverError):
             await self._bucket.ask(
                 "complete_multipart_upload",
                 Key=self._key,
                 UploadId=self._upload_id,
                 MultipartUpload={"Parts": self._parts},
             )
-        except S3RefusedError as error:
-            if error.code != NO_SUCH_UPLOAD:
-                raise
         with suppress(BlobNotFoundError):
             found = await self._bucket.ask("head_object", Key=self._key)
             if found["ContentLength"] == self._size and found["Metadata"] == self._metadata:
