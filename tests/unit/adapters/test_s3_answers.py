@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from support.blobs import keys_of, pieces
 
 from gallery.adapters import s3_bucket as s3
+from gallery.adapters.profile import Profile
 from gallery.adapters.s3_blobs import S3Blobs
 from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError
 from gallery.adapters.s3_settings import S3Settings
@@ -166,3 +167,21 @@ def test_settings_come_from_a_file_and_keep_their_secret(tmp_path: Path, monkeyp
     }
     assert settings.s3_secret is not None
     assert settings.s3_secret.get_secret_value() == "hidden words"
+
+
+@pytest.mark.parametrize(
+    ("choices", "offered"),
+    [
+        ({"blobs": "local"}, False),
+        ({"blobs": "s3", "s3_endpoint": "http://s3:7070"}, False),
+        ({"blobs": "s3", "s3_endpoint": "http://s3:7070", "s3_public_endpoint": "https://s3.example.org"}, True),
+        ({"blobs": "s3"}, True),  # AWS
+    ],
+)
+async def test_clients_send_only_to_a_store_within_their_reach(
+    monkeypatch: pytest.MonkeyPatch, choices: dict[str, str], *, offered: bool
+) -> None:
+    for name, value in choices.items():
+        monkeypatch.setenv(f"GALLERY_{name.upper()}", value)
+    async with Profile.read().direct_uploads() as store:
+        assert (store is not None) == offered

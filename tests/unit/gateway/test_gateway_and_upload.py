@@ -86,3 +86,14 @@ async def test_what_went_in_comes_out(client: httpx.AsyncClient) -> None:
     original = await client.get(f"/photos/{sent['photo']}/original", headers={"range": "bytes=3-1002"})
     assert (original.status_code, original.content) == (206, JPEG[3:1003])
     assert original.headers["etag"] == f'"{sha256}"'
+
+
+async def test_a_gallery_over_a_folder_takes_no_direct_uploads(client: httpx.AsyncClient) -> None:
+    announced = {"path": "a.jpg", "size": len(JPEG), "sha256": hashlib.sha256(JPEG).hexdigest()}
+    for answer in (
+        await client.post("/uploads/direct", json=announced),
+        await client.post(f"/uploads/direct/{uuid4()}/complete"),
+        await client.delete(f"/uploads/direct/{uuid4()}"),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (409, "no_direct_uploads")
+        assert "POST them to /api/v1/uploads" in answer.json()["detail"]

@@ -43,7 +43,8 @@ def _client(app: FastAPI) -> httpx.AsyncClient:
 async def _upload(profile: Profile, blobs: Blobs) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         profile.database("upload") as database,
-        upload.serving(settings=profile.settings(UploadSettings), database=database, blobs=blobs) as app,
+        profile.direct_uploads() as store,
+        upload.serving(settings=profile.settings(UploadSettings), database=database, blobs=blobs, store=store) as app,
         _client(app) as to_upload,
     ):
         yield to_upload

@@ -22,6 +22,7 @@ from gallery.adapters.s3_settings import S3Settings
 from gallery.events.topics import CATALOGUE, Topic
 from gallery.ports.blobs import Blobs
 from gallery.ports.bus import Bus
+from gallery.ports.direct_uploads import DirectUploads
 from gallery.ports.search_index import SearchIndex
 from gallery.ports.vectors import Vectors
 from gallery.runtime import metrics, partitions
@@ -238,6 +239,19 @@ class Profile:
             blobs = LocalBlobs(self.folder / "blobs", keep_free=self.choices.keep_free)
             with metrics.sampled(partial(_sample_room, blobs)):
                 yield blobs
+
+    @asynccontextmanager
+    async def direct_uploads(self) -> AsyncIterator[DirectUploads | None]:
+        """Open the store for what clients send to it themselves; None where they cannot reach it."""
+        settings = self.settings(S3Settings)
+        if self.choices.blobs is BlobStore.S3 and settings.within_reach:
+            from gallery.adapters.s3_bucket import S3Bucket
+            from gallery.adapters.s3_direct_uploads import S3DirectUploads
+
+            with closing(S3Bucket(settings)) as bucket:
+                yield S3DirectUploads(bucket)
+        else:
+            yield None
 
     @asynccontextmanager
     async def search_index(self) -> AsyncIterator[SearchIndex]:

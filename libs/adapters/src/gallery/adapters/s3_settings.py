@@ -18,7 +18,8 @@ class S3Settings(Settings):
     s3_public_endpoint: str | None = Field(
         default=None,
         title="Public S3 endpoint",
-        description="Address by which clients reach the same store, if it is another; uploads are signed for it.",
+        description="Address by which clients reach the same store. Only with it, or with AWS, they may send files"
+        " straight to the store.",
     )
     s3_ca: Path | None = Field(
         default=None,
@@ -50,3 +51,8 @@ class S3Settings(Settings):
         title="S3 path style",
         description="Whether the bucket stands in the path, which most stores want, and not in the host name.",
     )
+
+    @property
+    def within_reach(self) -> bool:
+        """Whether clients can be expected to reach the store."""
+        return self.s3_public_endpoint is not None or self.s3_endpoint is None

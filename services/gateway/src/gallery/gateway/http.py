@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from gallery.gateway import shapes
 from gallery.gateway.backfills import Backfills
+from gallery.gateway.direct import create_direct_router
 from gallery.gateway.domain import Owner
 from gallery.gateway.errors import BadFormError
 from gallery.gateway.faces import Faces
@@ -87,6 +88,7 @@ def create_routers(
     allowed = owner_of(owner)
     return (
         _uploads(neighbours, allowed),
+        create_direct_router(neighbours.upload, allowed),
         _photos(neighbours, allowed),
         _people(neighbours, allowed),
         _backfill(neighbours, allowed),

@@ -65,10 +65,12 @@ def type_of(head: bytes) -> MediaType:
 
 
 @contextmanager
-def said_by_store() -> Iterator[None]:
-    """Say of an upload what the store of blobs says of an object."""
+def said_by_store(*but: type[BlobError]) -> Iterator[None]:
+    """Say of an upload what the store of blobs says of an object, ``but`` for some errors."""
     try:
         yield
+    except but:
+        raise
     except BlobMismatchError as error:
         raise ChecksumMismatchError("the bytes that arrived are not those that were announced") from error
     except BlobStoreFullError as error:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from gallery.ports.direct_uploads import DirectUpload
+
 HASHES_AT_ONCE = 5000
 """How many digests one question may name."""
 
@@ -75,6 +77,55 @@ class Receipt:
 
     original: Original
     status: Status
+
+
+class Outcome(StrEnum):
+    """How a direct upload ended; the last two are the codes of their problems."""
+
+    ACCEPTED = "accepted"
+    ALREADY_STORED = "already_stored"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
+    UNSUPPORTED_TYPE = "unsupported_type"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The end of a direct upload: the photo, or else why there is none.
+
+    Attributes:
+        detail: Of a refusal, the sentence.
+    """
+
+    outcome: Outcome
+    photo_id: UUID | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A direct upload that a client began.
+
+    Attributes:
+        upload: What the store knows it by.
+        blob_key: Of the original that it is to become; declared as an intent until it has.
+        expires_at: From then on it is removed, with its zone.
+        ended: None as long as it has not.
+    """
+
+    id: UUID
+    claim: Claim
+    upload: DirectUpload
+    blob_key: str
+    expires_at: datetime
+    ended: Ended | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a direct upload is; ``sent`` are the numbers of the parts that are there, ascending."""
+
+    transfer: Transfer
+    sent: tuple[int, ...]
 
 
 class FindingKind(StrEnum):

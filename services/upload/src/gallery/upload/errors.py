@@ -1,5 +1,7 @@
 """What can go wrong with an upload; the class says whose turn it is."""
 
+from collections.abc import Sequence
+
 from gallery.runtime.errors import PermanentError, TransientError
 
 
@@ -33,6 +35,30 @@ class QuotaReachedError(UploadRefusedError):
 
 class UnknownPhotoError(PermanentError):
     """There is no photo of this id in this library."""
+
+
+class UnknownUploadError(PermanentError):
+    """There is no direct upload of this id under way in this library: it was never begun, is over, or ran out."""
+
+
+class NoDirectUploadsError(PermanentError):
+    """The store of this gallery takes nothing from clients themselves."""
+
+
+class PartsMissingError(TransientError):
+    """The client has not sent all of it yet; the upload goes on.
+
+    Attributes:
+        numbers: Of the parts to send, ascending.
+    """
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        super().__init__("parts are missing: send them, then complete it again")
+        self.numbers = tuple(numbers)
+
+
+class StillCheckingError(TransientError):
+    """Somebody else is completing or removing this upload right now."""
 
 
 class StorageFullError(TransientError):

@@ -1,7 +1,6 @@
 """The internal HTTP interface of the upload service."""
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote, unquote
 from uuid import UUID
@@ -11,46 +10,20 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from gallery.ports.blobs import Blobs
-from gallery.runtime.http import ProblemError
 from gallery.runtime.ranges import Content, ranged
-from gallery.upload.domain import HASHES_AT_ONCE, IDS_AT_ONCE, Claim, Lane, Original, Status
-from gallery.upload.errors import (
-    BadClaimError,
-    ChecksumMismatchError,
-    EmptyFileError,
-    IntentLostError,
-    QuotaReachedError,
-    StorageAwayError,
-    StorageFullError,
-    TooLargeError,
-    UnknownPhotoError,
-    UnsupportedTypeError,
-)
-from gallery.upload.names import safe_path
+from gallery.upload.claims import DIGEST, read_claim, readable
+from gallery.upload.domain import HASHES_AT_ONCE, IDS_AT_ONCE, Claim, Original, Status
 from gallery.upload.ports import Audits, Faults, Originals
-from gallery.upload.said import read_said
+from gallery.upload.problems import as_problems
 from gallery.upload.uploads import Uploads
 from gallery.upload.verification import verify
-
-PROBLEMS: dict[type[Exception], tuple[int, str]] = {
-    BadClaimError: (422, "bad_claim"),
-    ChecksumMismatchError: (422, "checksum_mismatch"),
-    EmptyFileError: (422, "empty_file"),
-    IntentLostError: (503, "try_again"),
-    QuotaReachedError: (403, "quota_reached"),
-    StorageAwayError: (503, "storage_away"),
-    StorageFullError: (503, "storage_full"),
-    TooLargeError: (413, "too_large"),
-    UnknownPhotoError: (404, "unknown_photo"),
-    UnsupportedTypeError: (415, "unsupported_type"),
-}
 
 LIBRARY = "/internal/v1/libraries/{library_id}"
 
 FOR_EVER = "private, max-age=31536000, immutable"
 """An original never changes."""
 
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Digest = Annotated[str, Field(pattern=DIGEST)]
 
 
 class Exists(BaseModel):
@@ -71,10 +44,8 @@ def create_router(*, uploads: Uploads, originals: Originals, blobs: Blobs) -> AP
 
     @router.post("/uploads", status_code=201)
     async def accept(library_id: UUID, request: Request) -> JSONResponse:
-        try:
+        with as_problems():
             receipt = await uploads.accept(_claim(library_id, request), request.stream())
-        except tuple(PROBLEMS) as error:
-            raise _problem(error) from error
         stored = receipt.original
         answer = {
             "photo_id": str(stored.photo_id),
@@ -129,40 +100,21 @@ def create_upkeep_router(*, originals: Originals, faults: Faults, audits: Audits
 
 
 async def _found(uploads: Uploads, library_id: UUID, photo_id: UUID) -> Original:
-    try:
+    with as_problems():
         return await uploads.find(library_id, photo_id)
-    except UnknownPhotoError as error:
-        raise _problem(error) from error
-
-
-def _problem(error: Exception) -> ProblemError:
-    status, code = next(answer for kind, answer in PROBLEMS.items() if isinstance(error, kind))
-    return ProblemError(status, code, str(error))
 
 
 def _claim(library_id: UUID, request: Request) -> Claim:
     headers = request.headers
-    try:
-        digest = headers.get("x-gallery-sha256")
-        modified = headers.get("x-gallery-modified")
-        said = headers.get("x-gallery-said")
-        return Claim(
-            library_id=library_id,
-            file=safe_path(unquote(headers.get("x-gallery-file", ""), errors="strict")),
-            lane=Lane(headers.get("x-gallery-lane", Lane.INTERACTIVE)),
-            sha256=_digest(digest) if digest else None,
-            modified_at=datetime.fromisoformat(modified).astimezone() if modified else None,
-            said=read_said(unquote(said, errors="strict")) if said else None,
+    with readable():
+        return read_claim(
+            library_id,
+            file=unquote(headers.get("x-gallery-file", ""), errors="strict"),
+            lane=headers.get("x-gallery-lane"),
+            sha256=headers.get("x-gallery-sha256"),
+            modified=headers.get("x-gallery-modified"),
+            said=unquote(headers.get("x-gallery-said", ""), errors="strict"),
         )
-    except (ValueError, OverflowError) as error:
-        raise BadClaimError(f"what was said about the file cannot be read: {error}") from error
-
-
-def _digest(text: str) -> bytes:
-    digest = bytes.fromhex(text)
-    if len(digest) != 32:  # noqa: PLR2004 - 256 bits
-        raise ValueError("a sha256 has 64 hexadecimal digits")
-    return digest
 
 
 def _described(original: Original) -> dict[str, Any]:

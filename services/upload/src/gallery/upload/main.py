@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import FastAPI
 
 from gallery.ports.blobs import Blobs
+from gallery.ports.direct_uploads import DirectUploads
 from gallery.runtime import metrics
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
@@ -16,17 +17,20 @@ from gallery.runtime.http import create_app
 from gallery.runtime.logs import get_logger
 from gallery.upload.audit import Audit
 from gallery.upload.audit_store import PostgresAudits, PostgresFaults
+from gallery.upload.direct import LIVES, DirectUploading
+from gallery.upload.direct_http import create_direct_router
 from gallery.upload.http import create_router, create_upkeep_router
 from gallery.upload.quotas import Quotas, quota_router
 from gallery.upload.settings import UploadSettings
 from gallery.upload.store import PostgresIntents, PostgresOriginals
+from gallery.upload.transfers import PostgresTransfers
 from gallery.upload.uploads import Sweeper, Uploads
 
 SERVICE = "upload"
 log = get_logger(__name__)
 
-LONGEST_PUT = timedelta(days=1)
-"""What was begun before that will not be ended: no request lives so long, no signed address is valid so long."""
+LONGEST_PUT = LIVES
+"""What was begun before that will not be ended: no request lives so long, and no direct upload."""
 
 AUDIT_EVERY = timedelta(minutes=5)
 """How often is looked whether there is something to read back; never at the start, when others are in a hurry."""
@@ -35,22 +39,42 @@ AUDIT_SHARE = 4
 
 
 @asynccontextmanager
-async def serving(*, settings: UploadSettings, database: Database, blobs: Blobs) -> AsyncIterator[FastAPI]:
-    """Serve the internal interface while the block is open; remains of dead processes are swept before it opens."""
+async def serving(
+    *, settings: UploadSettings, database: Database, blobs: Blobs, store: DirectUploads | None = None
+) -> AsyncIterator[FastAPI]:
+    """Serve the internal interface while the block is open; remains of dead processes are swept before it opens.
+
+    Args:
+        settings: The service's own.
+        database: Its schema.
+        blobs: Where originals are kept.
+        store: The same, for clients that send them there themselves; None where they cannot.
+    """
     originals, intents = PostgresOriginals(database), PostgresIntents(database)
     audits, faults = PostgresAudits(database), PostgresFaults(database)
     sweeper = Sweeper(blobs=blobs, intents=intents)
     uploads = Uploads(blobs=blobs, originals=originals, intents=intents, largest_file=settings.largest_file)
+    direct = None
+    if store is not None:
+        direct = DirectUploading(
+            store=store,
+            transfers=PostgresTransfers(database),
+            blobs=blobs,
+            originals=originals,
+            intents=intents,
+            largest_file=settings.largest_file,
+        )
     audit = Audit(blobs=blobs, audits=audits, faults=faults, budget=settings.audit_budget, hour=settings.audit_hour)
 
     await sweeper.sweep()
     with metrics.sampled(audits.sample), metrics.sampled(faults.sample):
         async with background(
             alive=intents.hold(),
-            sweep=_sweep(sweeper, blobs, every=settings.sweep_every),
+            sweep=_sweep(sweeper, blobs, direct, every=settings.sweep_every),
             audit=_audit(audit),
         ):
             routers = [
+                create_direct_router(direct),
                 create_router(uploads=uploads, originals=originals, blobs=blobs),
                 create_upkeep_router(originals=originals, faults=faults, audits=audits, blobs=blobs),
                 quota_router(Quotas(database)),
@@ -58,11 +82,12 @@ async def serving(*, settings: UploadSettings, database: Database, blobs: Blobs)
             yield create_app(title="Smart Gallery upload", routers=routers, ready=database.ready)
 
 
-async def _sweep(sweeper: Sweeper, blobs: Blobs, *, every: timedelta) -> None:
+async def _sweep(sweeper: Sweeper, blobs: Blobs, direct: DirectUploading | None, *, every: timedelta) -> None:
     while True:
         await asyncio.sleep(every.total_seconds())
         try:
-            gone = await sweeper.sweep() + await blobs.sweep(older_than=LONGEST_PUT)
+            gone = await sweeper.sweep() + (await direct.sweep() if direct else 0)
+            gone += await blobs.sweep(older_than=LONGEST_PUT)
         except Exception:
             log.exception("sweeping failed, it is tried again")
         else:

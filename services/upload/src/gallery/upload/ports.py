@@ -1,11 +1,13 @@
 """What the use cases of this service need from its database."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
 
-from gallery.upload.domain import Fault, FindingKind, Lane, Night, Original, Round, Turn
+from gallery.ports.direct_uploads import DirectUpload
+from gallery.upload.domain import Ended, Fault, FindingKind, Lane, Night, Original, Round, Transfer, Turn
 
 
 class Intents(Protocol):
@@ -49,11 +51,15 @@ class Originals(Protocol):
         """
         ...
 
-    async def refuse_when_full(self, library_id: UUID) -> None:
+    async def refuse_when_full(self, library_id: UUID, *, size: int = 1) -> None:
         """Spare a client the sending of what `record` would refuse.
 
+        Args:
+            library_id: Where it would be.
+            size: Bytes that it has at least.
+
         Raises:
-            QuotaReachedError: The library may hold no further photo.
+            QuotaReachedError: The library may hold no such photo.
         """
         ...
 
@@ -111,4 +117,44 @@ class Audits(Protocol):
 
     async def round(self) -> Round:
         """How far it is."""
+        ...
+
+
+class Transfers(Protocol):
+    """The rows of direct uploads."""
+
+    async def add(self, transfer: Transfer) -> None:
+        """Keep a new one and declare its blob, which no process owns."""
+        ...
+
+    async def find(self, library_id: UUID, transfer_id: UUID) -> Transfer | None:
+        """This one, unless it has run out."""
+        ...
+
+    async def unfinished(self, library_id: UUID, *, sha256: bytes, size: int) -> Transfer | None:
+        """The newest one of this content that has neither ended nor run out."""
+        ...
+
+    async def renew(self, transfer_id: UUID, upload: DirectUpload) -> None:
+        """The store knows it by something else from now on, unless it has ended."""
+        ...
+
+    async def end(self, transfer_id: UUID, ended: Ended) -> None:
+        """Keep how it ended."""
+        ...
+
+    async def forget(self, transfer_id: UUID) -> None:
+        """It is over; if its blob is no original by now, it is abandoned."""
+        ...
+
+    async def expired(self) -> Sequence[Transfer]:
+        """Some of those that have run out, ended or not."""
+        ...
+
+    def alone(self, transfer_id: UUID) -> AbstractAsyncContextManager[None]:
+        """Let nobody else end this one while the block is open, in whichever process.
+
+        Raises:
+            StillCheckingError: Somebody else does.
+        """
         ...

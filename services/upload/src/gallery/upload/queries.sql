@@ -116,3 +116,48 @@ UPDATE audit SET leased_until = '-infinity' WHERE after = %(began)s
 
 -- name: select_audit
 SELECT objects, began_at, ended_at FROM audit
+
+-- name: declare_unowned_intent
+INSERT INTO intents (blob_key, library_id) VALUES (%(blob_key)s, %(library_id)s)
+
+-- name: insert_transfer
+INSERT INTO direct_uploads (id, library_id, file, lane, modified_at, said, staged, parts_id, size_bytes, sha256, piece_size,
+    blob_key, expires_at)
+VALUES (%(id)s, %(library_id)s, %(file)s, %(lane)s, %(modified_at)s, %(said)s, %(staged)s, %(parts_id)s, %(size)s,
+    %(sha256)s, %(piece_size)s, %(blob_key)s, %(expires_at)s)
+
+-- name: select_transfer
+SELECT id, library_id, file, lane, modified_at, said, staged, parts_id, size_bytes, sha256, piece_size, blob_key, expires_at,
+    outcome, photo_id, detail
+FROM direct_uploads WHERE library_id = %(library_id)s AND id = %(id)s AND expires_at > now()
+
+-- name: select_unfinished_transfer
+SELECT id, library_id, file, lane, modified_at, said, staged, parts_id, size_bytes, sha256, piece_size, blob_key, expires_at,
+    outcome, photo_id, detail
+FROM direct_uploads
+WHERE library_id = %(library_id)s AND sha256 = %(sha256)s AND size_bytes = %(size)s
+    AND outcome IS NULL AND expires_at > now()
+ORDER BY id DESC LIMIT 1
+
+-- name: renew_transfer
+UPDATE direct_uploads SET staged = %(staged)s, parts_id = %(parts_id)s, piece_size = %(piece_size)s
+WHERE id = %(id)s AND outcome IS NULL
+
+-- name: end_transfer
+UPDATE direct_uploads SET outcome = %(outcome)s, photo_id = %(photo_id)s, detail = %(detail)s WHERE id = %(id)s
+
+-- name: forget_transfer
+-- If its blob is no original by now, it never will be one.
+WITH gone AS (DELETE FROM direct_uploads WHERE id = %(id)s RETURNING blob_key)
+UPDATE intents SET abandoned = true FROM gone WHERE intents.blob_key = gone.blob_key
+
+-- name: select_expired_transfers
+SELECT id, library_id, file, lane, modified_at, said, staged, parts_id, size_bytes, sha256, piece_size, blob_key, expires_at,
+    outcome, photo_id, detail
+FROM direct_uploads WHERE expires_at <= now() ORDER BY expires_at LIMIT %(limit)s
+
+-- name: lock_transfer
+SELECT pg_try_advisory_lock(hashtextextended('direct upload ' || %(id)s, 0)) AS alone
+
+-- name: unlock_transfer
+SELECT pg_advisory_unlock(hashtextextended('direct upload ' || %(id)s, 0))

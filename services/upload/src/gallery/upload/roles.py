@@ -18,7 +18,8 @@ async def serve() -> AsyncIterator[FastAPI]:
     async with (
         profile.database(SERVICE) as database,
         profile.blobs(tried=True) as blobs,
-        serving(settings=profile.settings(UploadSettings), database=database, blobs=blobs) as app,
+        profile.direct_uploads() as store,
+        serving(settings=profile.settings(UploadSettings), database=database, blobs=blobs, store=store) as app,
     ):
         yield app
 

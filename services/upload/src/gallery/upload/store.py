@@ -70,9 +70,9 @@ class PostgresOriginals:
             )
             return {bytes(row["sha256"]): row["photo_id"] for row in await cursor.fetchall()}
 
-    async def refuse_when_full(self, library_id: UUID) -> None:
+    async def refuse_when_full(self, library_id: UUID, *, size: int = 1) -> None:
         """Say so before anything is sent; see the port."""
-        least = {"library_id": library_id, "photos": 1, "bytes": 1}
+        least = {"library_id": library_id, "photos": 1, "bytes": size}
         async with self._database.read() as connection:
             refuse_beyond_quota(await (await connection.execute(queries.select_passed_quota, least)).fetchone())
 

@@ -1,0 +1,51 @@
+"""Reading what a client says about a file."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from uuid import UUID
+
+from gallery.upload.domain import Claim, Lane
+from gallery.upload.errors import BadClaimError
+from gallery.upload.names import safe_path
+from gallery.upload.said import read_said
+
+DIGEST = "^[0-9a-f]{64}$"
+"""A sha256 as it is written."""
+
+_DIGEST_BYTES = 32
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Refuse what cannot be read."""
+    try:
+        yield
+    except (ValueError, OverflowError) as error:
+        raise BadClaimError(f"what was said about the file cannot be read: {error}") from error
+
+
+def read_claim(
+    library_id: UUID, *, file: str, lane: str | None, sha256: str | None, modified: str | None, said: str | None
+) -> Claim:
+    """Check what was said, each as text, and put it together; what is left out is None or empty.
+
+    Raises:
+        ValueError: It cannot be read.
+        OverflowError: A time before or after all that can be reckoned with.
+    """
+    return Claim(
+        library_id=library_id,
+        file=safe_path(file),
+        lane=Lane(lane or Lane.INTERACTIVE),
+        sha256=_digest(sha256) if sha256 else None,
+        modified_at=datetime.fromisoformat(modified).astimezone() if modified else None,
+        said=read_said(said) if said else None,
+    )
+
+
+def _digest(text: str) -> bytes:
+    digest = bytes.fromhex(text)
+    if len(digest) != _DIGEST_BYTES:
+        raise ValueError("a sha256 has 64 hexadecimal digits")
+    return digest
