@@ -73,7 +73,7 @@ class Connection:
 
 def refusal(answer: httpx.Response) -> CommandError:
     """Turn a problem document into an error with its sentence."""
-    detail = _problem(answer).get("detail") or f"the gallery answered {answer.status_code}"
+    detail = problem_of(answer).get("detail") or f"the gallery answered {answer.status_code}"
     if answer.status_code == UNPROCESSABLE:
         return UsageError(detail)
     if answer.status_code == UNAUTHORIZED:
@@ -83,10 +83,10 @@ def refusal(answer: httpx.Response) -> CommandError:
 
 def is_full(answer: httpx.Response) -> bool:
     """Whether it can store nothing more."""
-    return answer.is_error and _problem(answer).get("code") == STORAGE_FULL
+    return answer.is_error and problem_of(answer).get("code") == STORAGE_FULL
 
 
-def _problem(answer: httpx.Response) -> dict[str, Any]:
+def problem_of(answer: httpx.Response) -> dict[str, Any]:
     """Return the problem document of an answer; empty when it has none."""
     try:
         document = answer.json()

@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -37,8 +38,23 @@ class Sent:
     detail: str = ""
 
 
-def send(connection: Connection, source: Source, *, digest: str, lane: str, said: Said | None) -> Sent:
-    """Send one file, with what its sidecar said.
+def fields_of(source: Source, *, digest: str, lane: str, said: Said | None) -> dict[str, str]:
+    """Return what is said of a file, as in the form."""
+    fields = {"path": source.file, "sha256": digest, "lane": lane}
+    if source.modified is not None:
+        fields["modified"] = source.modified.isoformat()
+    if said is not None:
+        fields["said"] = as_field(said)
+    return fields
+
+
+def pause_before(attempt: int) -> float:
+    """Return the seconds to wait before an attempt, which count from 0."""
+    return FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) if attempt else 0
+
+
+def send(connection: Connection, source: Source, fields: Mapping[str, str]) -> Sent:
+    """Send one file, with what is said of it.
 
     What was stored by an attempt whose answer got lost counts as accepted: it was not there before.
 
@@ -47,14 +63,9 @@ def send(connection: Connection, source: Source, *, digest: str, lane: str, said
         NoRoomError: It has no room for this file.
         CommandError: It refuses more than this file, as when the library has reached its quota.
     """
-    fields = {"path": source.file, "sha256": digest, "lane": lane}
-    if source.modified is not None:
-        fields["modified"] = source.modified.isoformat()
-    if said is not None:
-        fields["said"] = as_field(said)
     reason = ""
     for attempt in range(ATTEMPTS):
-        time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1) if attempt else 0)
+        time.sleep(pause_before(attempt))
         try:
             answer = _post(connection, fields, source)
         except httpx.TransportError as error:
@@ -63,7 +74,8 @@ def send(connection: Connection, source: Source, *, digest: str, lane: str, said
         except UnreadableSourceError as error:
             return Sent("rejected", code="unreadable", detail=str(error))
         if answer.is_success:
-            return _result(answer, again=attempt > 0)
+            (entry,) = answer.json()["uploads"]
+            return told(entry, again=attempt > 0)
         if is_full(answer):
             raise NoRoomError
         if answer.status_code not in TRY_AGAIN:
@@ -89,8 +101,16 @@ def _form(boundary: str, fields: Mapping[str, str], source: Source) -> Iterator[
     yield f"\r\n--{boundary}--\r\n".encode()
 
 
-def _result(answer: httpx.Response, *, again: bool) -> Sent:
-    (entry,) = answer.json()["uploads"]
+def told(entry: Mapping[str, Any], *, again: bool) -> Sent:
+    """Read what the gallery says has become of a file.
+
+    Args:
+        entry: Its words.
+        again: Whether an attempt before may have stored it.
+
+    Raises:
+        CommandError: The library has reached its quota.
+    """
     if entry.get("code") == QUOTA_REACHED:
         raise CommandError(f"{entry['detail']}; the import goes on where it stopped")
     status = "accepted" if again and entry["status"] == "already_stored" else entry["status"]

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 from gallery.cli.connection import Connection
+from gallery.cli.direct import LARGE, send_directly
 from gallery.cli.found import Rejected, Source
 from gallery.cli.reading import UnreadableSourceError, digest
-from gallery.cli.sending import Sent, send
+from gallery.cli.sending import Sent, fields_of, send
 from gallery.cli.summary import Progress, Summary
 from gallery.cli.takeout import merged
 
@@ -89,7 +90,9 @@ class Uploading:
     def _send(self, sha256: str) -> Sent:
         equal = self._sources[sha256]
         said = merged([source.said() for source in equal])
-        return send(self._connection, equal[0], digest=sha256, lane=self._lane, said=said)
+        fields = fields_of(equal[0], digest=sha256, lane=self._lane, said=said)
+        direct = send_directly(self._connection, equal[0], fields) if equal[0].size > LARGE else None
+        return direct or send(self._connection, equal[0], fields)
 
     def _note(self, equal: Sequence[Source], sent: Sent) -> None:
         """Count files of the same bytes: if they are taken, all but the first are stored already."""
