@@ -88,6 +88,7 @@ openapi: .venv/test.done ## write docs/openapi.json from the gateway
 
 bench: .venv/test.done ## measure, each figure beside a peer or limit of the same run
 	$(BIN)/python bench/pipeline.py
+	$(BIN)/python bench/profiles.py
 	$(BIN)/python bench/events.py
 	$(BIN)/python bench/footprint.py
 	$(BIN)/python bench/grouping.py

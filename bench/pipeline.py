@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
-from process_cost import cpu_seconds, name, proportional_memory, tree  # noqa: E402  # beside this file
+from process_cost import cpu_by_kind, proportional_memory, tree  # noqa: E402  # beside this file
 from sum_of_parts import measure  # noqa: E402
 from support.command import Gallery, packs  # noqa: E402
 
@@ -32,19 +32,19 @@ MOST_MEMORY = 3 * 2**30
 
 
 class Peak(threading.Thread):
-    """Watches the memory of a process tree; once a second is enough for a minute's run."""
+    """Watches the memory of processes; once a second is enough for a minute's run."""
 
-    def __init__(self, parent: int) -> None:
-        """Watch ``parent`` and all below it."""
+    def __init__(self, processes: Callable[[], list[int]]) -> None:
+        """Watch those whose ids this returns."""
         super().__init__(daemon=True)
-        self.parent = parent
+        self.processes = processes
         self.bytes = 0
         self.done = threading.Event()
 
     def run(self) -> None:
         """Look until told that it is done."""
         while not self.done.wait(1):
-            self.bytes = max(self.bytes, proportional_memory(tree(self.parent)))
+            self.bytes = max(self.bytes, proportional_memory(self.processes()))
 
 
 def make_photos(folder: Path, count: int) -> list[Path]:
@@ -55,24 +55,28 @@ def make_photos(folder: Path, count: int) -> list[Path]:
 
 
 def import_all(gallery: Gallery, *, warm: Path, folder: Path) -> dict[str, Any]:
-    """Import a folder into a running gallery; returns what it took, by kind of process."""
+    """Import a folder into a gallery that is started for it; returns what it took, by kind of process."""
     gallery.data.parent.mkdir()
     with gallery.up() as process:
         gallery.json("import", warm)
-        parent = int(json.loads((gallery.data / "gallery.json").read_text())["pid"])
-        before = cpu_seconds(tree(parent))
-        peak = Peak(parent)
-        peak.start()
-        began = time.perf_counter()
-        summary = gallery.json("import", folder)
-        wall = time.perf_counter() - began
-        after = cpu_seconds(tree(parent))
-        peak.done.set()
-        by_kind = defaultdict[str, float](float)
-        for pid, spent in after.items():
-            by_kind[name(pid)] += spent - before.get(pid, 0.0)
+        parent = gallery.address()["pid"]
+        found = import_watched(gallery, folder, lambda: tree(parent))
         assert process.poll() is None
-    return {"summary": summary, "wall": wall, "cpu": dict(by_kind), "memory": peak.bytes}
+    return found
+
+
+def import_watched(gallery: Gallery, folder: Path, processes: Callable[[], list[int]]) -> dict[str, Any]:
+    """Import a folder into a gallery whose processes these are; returns what it took, by kind of process."""
+    before = cpu_by_kind(processes())
+    peak = Peak(processes)
+    peak.start()
+    began = time.perf_counter()
+    summary = gallery.json("import", folder)
+    wall = time.perf_counter() - began
+    after = cpu_by_kind(processes())
+    peak.done.set()
+    spent = {kind: seconds - before.get(kind, 0.0) for kind, seconds in after.items()}
+    return {"summary": summary, "wall": wall, "cpu": spent, "memory": peak.bytes}
 
 
 def report(found: dict[str, Any], photos: list[Path], parts: Any) -> dict[str, Any]:

@@ -52,6 +52,11 @@ class Gallery:
         document: dict[str, Any] = json.loads(answer.stdout)
         return document
 
+    def address(self) -> dict[str, Any]:
+        """Where it answers, and the id of its first process, while it runs."""
+        told: dict[str, Any] = json.loads((self.data / "gallery.json").read_text())
+        return told
+
     @contextmanager
     def begun(self, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
         """Run a command beside the block; what it says on standard error can be read."""
