@@ -21,7 +21,6 @@ from support.engines.versitygw import Versitygw, running
 from support.tcp_faults import Cut, TcpFaults
 from support.waiting import expect_soon
 
-from gallery.adapters import s3_bucket as s3
 from gallery.adapters.profile import Profile
 from gallery.adapters.s3_blobs import S3Blobs
 from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError, S3UploadOverError
@@ -300,9 +299,8 @@ async def test_a_store_that_is_away_is_said_to_be_and_may_come_back(versitygw: V
         assert await keys_of(blobs) == ["a"]
 
 
-async def test_silence_ends(versitygw: Versitygw, link: TcpFaults, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "_READ_SECONDS", 0.2)
-    with closing(S3Bucket(versitygw.settings(port=link.port))) as bucket:
+async def test_silence_ends(versitygw: Versitygw, link: TcpFaults) -> None:
+    with closing(S3Bucket(versitygw.settings(port=link.port), patience=timedelta(seconds=0.2))) as bucket:
         blobs = S3Blobs(bucket)
         content = os.urandom(3_000_000)
         await blobs.put("a", pieces(content))
