@@ -68,20 +68,25 @@ def the_busier(workers: list[RoleProcess]) -> RoleProcess:
     return max(workers, key=lambda worker: worker.pid in computing.main | computing.beside)
 
 
+def kill_at_work(workers: list[RoleProcess], kind: str, connection: psycopg.Connection) -> str | None:
+    """Kill one of these if there is something in hand once it stands still; its name if it died."""
+    victim = the_busier(workers)
+    victim.pause()
+    if not in_hand(connection, kind):
+        victim.resume()
+        return None
+    victim.kill()
+    return victim.name
+
+
 def kill_one_of_each(gallery: Distributed, importing: subprocess.Popen[str]) -> list[str]:
     """Kill one worker of each kind while it has something in hand; the names of the dead."""
     dead: dict[str, str] = {}
     with psycopg.connect(gallery.engines.postgres.url, autocommit=True) as connection:
         while len(dead) < len(IN_HAND) and importing.poll() is None:
-            for kind in IN_HAND.keys() - dead.keys():
-                if in_hand(connection, kind):
-                    victim = the_busier(gallery.processes[kind])
-                    victim.pause()
-                    if in_hand(connection, kind):
-                        victim.kill()
-                        dead[kind] = victim.name
-                    else:
-                        victim.resume()
+            for kind in [kind for kind in IN_HAND.keys() - dead.keys() if in_hand(connection, kind)]:
+                if victim := kill_at_work(gallery.processes[kind], kind, connection):
+                    dead[kind] = victim
             os.sched_yield()
     return sorted(dead.values())
 

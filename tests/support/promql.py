@@ -93,22 +93,27 @@ def read(text: str) -> Query:
         kind, word = token
         following = rest[at + 1][1]
         at += 1
-        if kind == "word" and word in GROUPINGS:
-            at = _labels(rest, at, query)
-        elif kind == "word" and word in AGGREGATIONS | FUNCTIONS:
-            if following != "(" and not (word in AGGREGATIONS and following in GROUPINGS):
-                raise PromqlError(f"{word} is called with nothing")
-            called = word
-        elif kind == "word" and word not in WORDS:
-            at = _selector(rest, at, Selector(word, calls[-1] if calls else ""), query)
-        elif word == "(":
-            calls.append(called)
-            called = ""
-        elif word == ")":
-            calls.pop()
-        elif word in {"{", "["}:
-            raise PromqlError(f"{word!r} belongs to no metric")
+        match kind, word:
+            case "word", _ if word in GROUPINGS:
+                at = _labels(rest, at, query)
+            case "word", _ if word in AGGREGATIONS | FUNCTIONS:
+                called = _called(word, following)
+            case "word", _ if word not in WORDS:
+                at = _selector(rest, at, Selector(word, calls[-1] if calls else ""), query)
+            case _, "(":
+                calls.append(called)
+                called = ""
+            case _, ")":
+                calls.pop()
+            case _, "{" | "[":
+                raise PromqlError(f"{word!r} belongs to no metric")
     return query
+
+
+def _called(word: str, following: str) -> str:
+    if following != "(" and not (word in AGGREGATIONS and following in GROUPINGS):
+        raise PromqlError(f"{word} is called with nothing")
+    return word
 
 
 def _labels(rest: list[tuple[str, str]], at: int, query: Query) -> int:
