@@ -30,6 +30,9 @@ from gallery.runtime.migrations import migrate
 
 ALL_DONE = dict.fromkeys(["rendered", "faces", "tags", "text", "people"], "done")
 
+PATIENCE_SECONDS = 120
+"""The folder with the most headers takes twenty on a busy machine."""
+
 
 @dataclass
 class Gallery:
@@ -67,7 +70,7 @@ class Gallery:
         return answer.json()
 
     async def dead_letters(self) -> list[dict[str, Any]]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 found = (await self.http.get("/internal/v1/dead-letters")).json()["dead_letters"]
                 if found:
@@ -75,7 +78,7 @@ class Gallery:
                 await asyncio.sleep(0.02)
 
     async def photo(self, photo_id: UUID, until: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 found = (await self.ask("POST", "/photos/query", json={"ids": [str(photo_id)]}))["photos"]
                 if found and until(found[0]):
