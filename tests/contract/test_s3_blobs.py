@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.blobs import content_of, keys_of, pieces, sha256
+from support.blobs import content_of, everything_in, keys_of, pieces, sha256
 from support.disks import small_disk
 from support.engines.versitygw import Versitygw, running
 from support.tcp_faults import Cut, TcpFaults
@@ -49,16 +49,6 @@ def link(versitygw: Versitygw) -> Iterator[TcpFaults]:
 def linked_bucket(versitygw: Versitygw, link: TcpFaults) -> Iterator[S3Bucket]:
     with closing(S3Bucket(versitygw.settings(port=link.port))) as bucket:
         yield bucket
-
-
-async def everything_in(bucket: S3Bucket) -> list[str]:
-    """Return every key, and every upload that was begun."""
-    found = []
-    async for page in bucket.pages("list_objects_v2"):
-        found += [entry["Key"] for entry in page.get("Contents", ())]
-    async for page in bucket.pages("list_multipart_uploads"):
-        found += [f"parts of {entry['Key']}" for entry in page.get("Uploads", ())]
-    return found
 
 
 # Large objects

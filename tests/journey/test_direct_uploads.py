@@ -14,6 +14,7 @@ from uuid import uuid4
 import httpx
 import pytest
 import pytest_asyncio
+from support.blobs import everything_in
 from support.engines.versitygw import Versitygw, running
 from support.waiting import expect_soon
 
@@ -142,15 +143,6 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
         while rest := FILM_SIZE - opened.tell():
             opened.write(os.urandom(min(rest, PART)))
     return file
-
-
-async def everything_in(bucket: S3Bucket) -> list[str]:
-    found = []
-    async for page in bucket.pages("list_objects_v2"):
-        found += [entry["Key"] for entry in page.get("Contents", ())]
-    async for page in bucket.pages("list_multipart_uploads"):
-        found += [f"parts of {entry['Key']}" for entry in page.get("Uploads", ())]
-    return found
 
 
 def cut_off(request: dict[str, Any], content: bytes) -> None:

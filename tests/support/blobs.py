@@ -2,8 +2,12 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from gallery.ports.blobs import Blobs
+
+if TYPE_CHECKING:  # most who ask for bytes here do without S3's client
+    from gallery.adapters.s3_bucket import S3Bucket
 
 
 async def pieces(content: bytes, size: int = 65_536) -> AsyncIterator[bytes]:
@@ -17,6 +21,16 @@ async def content_of(blobs: Blobs, key: str, *, start: int = 0, length: int | No
 
 async def keys_of(blobs: Blobs, prefix: str = "") -> list[str]:
     return [key async for key in blobs.keys(prefix)]
+
+
+async def everything_in(bucket: "S3Bucket") -> list[str]:
+    """Return every key, and every upload that was begun."""
+    found = []
+    async for page in bucket.pages("list_objects_v2"):
+        found += [entry["Key"] for entry in page.get("Contents", ())]
+    async for page in bucket.pages("list_multipart_uploads"):
+        found += [f"parts of {entry['Key']}" for entry in page.get("Uploads", ())]
+    return found
 
 
 def sha256(content: bytes) -> bytes:
