@@ -114,7 +114,7 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
-        if err.is_terminal:
+        if sys.stderr.isatty():  # as the log is kept elsewhere only then; colours may be forced upon a pipe
             self._bars.start()
         return self
 
