@@ -24,7 +24,7 @@ from gallery.runtime.database import Database
 from gallery.runtime.migrations import migrate
 from gallery.runtime.outbox import Fact, append
 
-SOON = timedelta(seconds=5)
+SOON = timedelta(seconds=30)
 AT_ONCE = timedelta(milliseconds=50)
 
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.engine
 
 SESSION = timedelta(seconds=1.5)
 MOMENT = timedelta(milliseconds=200)
-SOON = timedelta(seconds=10)
+SOON = timedelta(seconds=30)
 KEYS = [f"photo-{number}" for number in range(12)]
 
 

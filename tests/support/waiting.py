@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 60
+"""Far more than anything takes, so that only what never comes fails, on a slow machine too."""
 
 
 async def expect_soon(condition: Callable[[], Awaitable[bool]]) -> None:

@@ -40,8 +40,9 @@ def ended(database: Database) -> Ended:
 
 
 async def let_pass(database: Database, time: timedelta) -> None:
+    """Make it so long before NOW that the last photo ended."""
     async with database.transaction() as tx:
-        await tx.execute("UPDATE backfill_costs SET last_at = last_at - %s", [time])
+        await tx.execute("UPDATE backfill_costs SET last_at = %s", [NOW - time])
 
 
 async def test_photos_of_a_library_add_up(database: Database, ended: Ended) -> None:
