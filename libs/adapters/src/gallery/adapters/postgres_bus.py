@@ -7,19 +7,17 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
 from psycopg.sql import SQL, Composed, Identifier
 
 from gallery.adapters.deliveries import Progress, shuffled
 from gallery.events.topics import Topic
 from gallery.ports.bus import Message
 from gallery.runtime.bell import Listener, wait_for
+from gallery.runtime.connection import Row, connected
 from gallery.runtime.outbox import CHANNEL
 
-Row = dict[str, Any]
 Cursor = tuple[int, int, int]
 """(epoch, transaction id, sequence); a row is new when its own is greater."""
 
@@ -165,16 +163,14 @@ class PostgresBus:
     @asynccontextmanager
     async def subscribe(self, name: str, topics: Sequence[str]) -> AsyncIterator[PostgresSubscription]:
         """See ``Bus.subscribe``; a second member, in whatever process, waits until the first has left."""
-        async with await AsyncConnection[Row].connect(
-            self._url, row_factory=dict_row, autocommit=True, options=LET_GO
-        ) as connection:
+        async with connected(self._url, options=LET_GO) as connection:
             await connection.execute(_JOIN, [name])
             places = await self._places(connection, name, topics)
             yield PostgresSubscription(self, connection, name=name, places=places)
 
     async def backlog(self, name: str, topics: Sequence[str]) -> Backlog:
         """Measure how far a subscription is behind, whoever its member is."""
-        async with await AsyncConnection[Row].connect(self._url, row_factory=dict_row, autocommit=True) as connection:
+        async with connected(self._url) as connection:
             places = await self._places(connection, name, topics)
             waiting = (_COUNT.format(Identifier(self._producers[Topic(topic)])) for topic in places)
             asked = [part for topic, (epoch, xid, seq) in places.items() for part in (topic, epoch, str(xid), seq)]

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection, Error
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool
 
+from gallery.runtime.connection import connected
 from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
@@ -86,7 +87,7 @@ class Listener:
     async def _run(self) -> None:
         while True:
             try:
-                async with await AsyncConnection.connect(self._url, autocommit=True) as connection:
+                async with connected(self._url) as connection:
                     await self._listen(connection)
             except Error as error:
                 log.info("not listening, trying again", cause=repr(error))

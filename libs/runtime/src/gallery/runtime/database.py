@@ -16,8 +16,8 @@ from psycopg_pool import AsyncConnectionPool
 
 from gallery.runtime import metrics
 from gallery.runtime.bell import Bell, Listener, wait_for
+from gallery.runtime.connection import Row
 
-Row = dict[str, Any]
 Query = str | bytes | SQL | Composed
 
 TRANSACTION_TIMEOUT = "5s"

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from gallery.ml_worker import rows
 from gallery.ml_worker.domain import End, Measures, Packs, Photo, Rendition, Seen, State
-from gallery.runtime.database import Database, Row, Transaction
+from gallery.runtime.connection import Row
+from gallery.runtime.database import Database, Transaction
 from gallery.runtime.ids import uuid7
 from gallery.runtime.leases import CHANNEL, Job, Lane, Leased, WorkQueue
 from gallery.runtime.shares import Shares

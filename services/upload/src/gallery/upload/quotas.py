@@ -12,7 +12,8 @@ from uuid import UUID
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from gallery.runtime.database import Database, Row
+from gallery.runtime.connection import Row
+from gallery.runtime.database import Database
 from gallery.runtime.sql import Queries
 from gallery.upload.errors import QuotaReachedError
 

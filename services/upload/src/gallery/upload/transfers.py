@@ -10,7 +10,8 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from gallery.ports.direct_uploads import DirectUpload
-from gallery.runtime.database import Database, Row
+from gallery.runtime.connection import Row
+from gallery.runtime.database import Database
 from gallery.runtime.sql import Queries
 from gallery.upload.domain import Claim, Ended, Lane, Outcome, Transfer
 from gallery.upload.errors import StillCheckingError
