@@ -1,16 +1,19 @@
 """What becomes of a store's answers that no real store gives on demand."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from support.blobs import keys_of, pieces
+from support.blobs import content_of, keys_of, pieces
 
 from gallery.adapters import s3_bucket as s3
+from gallery.adapters import s3_reading
 from gallery.adapters.profile import Profile
 from gallery.adapters.s3_blobs import S3Blobs
 from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError
@@ -99,6 +102,17 @@ async def test_what_passes_is_waited_out_and_otherwise_said(
         await blobs.put("a", pieces(b"photo"))
     assert store.asked == 8
     assert is_transient(caught.value)
+
+
+async def test_reading_gives_up_when_nothing_comes(
+    store: Store, blobs: S3Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_reading, "_PAUSES", RetryPolicy(first_pause=timedelta(0)))
+    store.script = [(503, "SlowDown")] * 1000
+    async with asyncio.timeout(30):
+        with pytest.raises(S3AwayError):
+            await content_of(blobs, "a")
+    assert store.asked == 20, "five times, in each of which four requests"
 
 
 @pytest.mark.parametrize("full", [(507, "InsufficientStorage"), (403, "QuotaExceeded"), (507, "XMinioStorageFull")])

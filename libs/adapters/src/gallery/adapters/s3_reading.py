@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from gallery.adapters.s3_bucket import S3AwayError, S3Bucket, S3RefusedError, said_by_s3
-from gallery.runtime.retry import RetryPolicy, Verdict
+from gallery.runtime.retry import RetryPolicy
 
 # What a connection that breaks takes with it.
 _READ = 256 << 10
 # A broken answer is asked for anew, so often without a byte between; the 1.5 s are beside botocore's own attempts.
-_REOPENING = RetryPolicy(transient_attempts=5)
+_ATTEMPTS = 5
+_PAUSES = RetryPolicy()
 
 
 class S3Reading:
@@ -50,12 +51,12 @@ class S3Reading:
         while self._end is None or self._at < self._end:
             try:
                 return await self._bucket.run(self._next)
-            except S3AwayError as error:
+            except S3AwayError:
                 self._close()
                 attempt += 1
-                if _REOPENING.decide(error, attempt=attempt) is not Verdict.AGAIN:
+                if attempt == _ATTEMPTS:
                     raise
-            await asyncio.sleep(_REOPENING.pause(attempt).total_seconds())
+            await asyncio.sleep(_PAUSES.pause(attempt).total_seconds())
         return b""
 
     def _close(self) -> None:
