@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from support.blobs import content_of, keys_of, pieces, sha256
 from support.disks import small_disk
 
+from gallery.adapters.in_place_blobs import InPlaceBlobs
+from gallery.adapters.in_place_rules import AllowedPlaces
 from gallery.adapters.local_blobs import LocalBlobs
 from gallery.adapters.memory_blobs import MemoryBlobs
 from gallery.adapters.s3_blobs import S3Blobs
@@ -28,10 +31,15 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
+def never(name: str) -> NoReturn:
+    raise AssertionError(f"nothing lies in {name}")
+
+
 @pytest.fixture(
     params=[
         "memory",
         "local",
+        "beside_others",
         pytest.param("s3", marks=pytest.mark.engine),
         pytest.param("flaky_s3", marks=pytest.mark.engine),
     ]
@@ -42,6 +50,8 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
             return MemoryBlobs()
         case "local":
             return LocalBlobs(tmp_path / "blobs")
+        case "beside_others":
+            return InPlaceBlobs(MemoryBlobs(), allowed=AllowedPlaces(""), open_bucket=never)
         case name:
             return S3Blobs(request.getfixturevalue(f"{name}_bucket"))
 

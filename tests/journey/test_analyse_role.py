@@ -30,7 +30,7 @@ from gallery.ml_worker.media.renderer import TARGET, TIME_LIMIT, JailedRenderer
 from gallery.ml_worker.ports import Looker, Renderer
 from gallery.ml_worker.store import ANALYSE, PEOPLE, PhotoStore
 from gallery.ml_worker.verification import verify
-from gallery.ports.blobs import BlobStoreFullError, StoredBlob
+from gallery.ports.blobs import BlobChangedError, BlobError, BlobNotFoundError, BlobStoreFullError, StoredBlob
 from gallery.runtime import partitions
 from gallery.runtime.database import Database
 from gallery.runtime.ids import uuid7
@@ -214,6 +214,34 @@ async def test_what_is_not_the_files_fault_is_tried_again_a_few_times(
     async with bench.working(renderer=PlainRenderer(failures=failures, error=error)):
         await expect_soon(bench.quiet)
     assert (await bench.outcomes(photo_id))["rendered"][0] == state
+
+
+class GoneBlobs(MemoryBlobs):
+    """Has lost what it had."""
+
+    fault: type[BlobError] | None = None
+
+    async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        if self.fault is not None:
+            raise self.fault(key)
+        async for chunk in super().read(key, start=start, length=length):
+            yield chunk
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(BlobNotFoundError, "original_missing"), (BlobChangedError, "original_changed")]
+)
+async def test_an_original_that_is_gone_is_told_by_name_at_once(
+    bench: Bench, fault: type[BlobError], code: str
+) -> None:
+    bench.blobs = blobs = GoneBlobs()
+    blobs.fault = fault
+    photo_id = await bench.upload(PICTURE)
+    async with bench.working():
+        await expect_soon(bench.quiet)
+    assert set((await bench.outcomes(photo_id)).values()) == {(pb.STAGE_STATE_FAILED, code)}
+    (fact,) = await bench.said(photo_id)
+    assert {stage.attempts for stage in fact.stages} == {1}
 
 
 class FullBlobs(MemoryBlobs):

@@ -59,9 +59,12 @@ class BytesBlobs:
 
     content: dict[str, bytes] = field(default_factory=dict)
     read_bytes: int = 0
+    fault: type[Exception] | None = None
 
     async def read(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         """Hand out a range."""
+        if self.fault is not None:
+            raise self.fault(key)
         if key not in self.content:
             raise BlobNotFoundError(key)
         part = self.content[key][start:][:length]

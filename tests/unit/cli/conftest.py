@@ -32,6 +32,8 @@ class FakeGallery:
         self.away = 0
         self.room: int | None = None
         self.refuse: dict[bytes, tuple[str, str] | ProblemError] = {}
+        self.lying: dict[str, bytes] = {}
+        self.unreadable: set[str] = set()
         self.undecodable: set[str] = set()
         self.faults: list[dict[str, str]] = []
         self.people: dict[str, Any] = {"people": [], "unassigned_faces": 0}
@@ -39,6 +41,7 @@ class FakeGallery:
         for method, path, handler in (
             ("POST", "/uploads", self._take),
             ("POST", "/uploads/exists", self._exists),
+            ("POST", "/uploads/in-place", self._leave),
             ("POST", "/photos/progress", self._progress),
             ("GET", "/status", self._status),
             ("GET", "/people", self._people),
@@ -81,6 +84,22 @@ class FakeGallery:
             self.lose_answers -= 1
             raise ProblemError(502, "service_failed", "the answer got lost")
         return {"uploads": [{"file": form["path"], "status": status, "photo": photo}]}
+
+    async def _leave(self, request: Request) -> Any:
+        wish = await request.json()
+        self.received.append(wish)
+        if self.away:
+            self.away -= 1
+            raise ProblemError(503, "storage_away", "the bucket cannot be read now")
+        place = wish["place"]
+        if place not in self.lying:
+            raise ProblemError(403, "place_refused", "not from there")
+        if place in self.unreadable:
+            raise ProblemError(422, "place_unreadable", "the bucket does not let this gallery read it")
+        sha256 = hashlib.sha256(self.lying[place]).hexdigest()
+        status = "already_stored" if sha256 in self.stored else "accepted"
+        photo = self.stored.setdefault(sha256, str(uuid4()))
+        return {"file": wish["path"], "status": status, "photo": photo, "sha256": sha256}
 
     async def _exists(self, request: Request) -> Any:
         asked = (await request.json())["sha256"]

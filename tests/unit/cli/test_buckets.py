@@ -1,5 +1,6 @@
 """``gallery import s3://…``: from a real bucket, over a link that breaks, and again without reading anything twice."""
 
+import hashlib
 import itertools
 import json
 import sys
@@ -47,6 +48,9 @@ class Store:
 
     def put(self, key: str, content: bytes) -> None:
         self._client.put_object(Bucket=self.bucket, Key=key, Body=content)
+
+    def remove(self, key: str) -> None:
+        self._client.delete_object(Bucket=self.bucket, Key=key)
 
     def close(self) -> None:
         self._client.close()
@@ -112,6 +116,86 @@ def test_a_second_run_reads_only_what_has_changed(
     assert (third["accepted"], third["already_stored"]) == (1, 2)
     assert set(asked_for) == {"b.jpg"}
     assert len(fake.received) == 4
+
+
+@pytest.mark.engine
+def test_what_stays_in_place_is_neither_read_nor_sent(
+    call: Call, fake: Any, store: Store, tmp_path: Path, asked_for: list[str]
+) -> None:
+    for name in ("trip/a.jpg", "trip/b.jpg", "trip/copy of b.jpg"):
+        content = photo(name.replace("copy of ", ""))
+        store.put(name, content)
+        fake.lying[f"s3://{store.bucket}/{name}"] = content
+    store.put("trip/a.jpg.json", json.dumps({"description": "At the fountain"}).encode())
+    place = f"s3://{store.bucket}/trip/"
+    summary = call("--data", tmp_path, "import", "--in-place", place, "--json").json
+    assert (summary["found"], summary["accepted"], summary["already_stored"], summary["done"]) == (3, 2, 1, 2)
+    assert asked_for == ["trip/a.jpg.json"], "the gallery reads them, and the command their sidecars"
+    [wish] = [each for each in fake.received if each["path"] == "a.jpg"]
+    assert (wish["place"], wish["lane"]) == (f"s3://{store.bucket}/trip/a.jpg", "backfill")
+    assert wish["said"]["description"] == "At the fountain"
+
+    fake.received.clear()
+    again = call("--data", tmp_path, "import", "--in-place", place, "--json").json
+    assert (again["already_stored"], fake.received) == (3, [])
+    changed = photo("another b")
+    store.put("trip/b.jpg", changed)
+    fake.lying[f"s3://{store.bucket}/trip/b.jpg"] = changed
+    third = call("--data", tmp_path, "import", "--in-place", place, "--json").json
+    assert (third["accepted"], [each["path"] for each in fake.received]) == (1, ["b.jpg"])
+
+    store.put("trip/c.jpg", photo("c"))
+    fake.lying[f"s3://{store.bucket}/trip/c.jpg"] = b""
+    fake.unreadable.add(f"s3://{store.bucket}/trip/c.jpg")
+    last = call("--data", tmp_path, "import", "--in-place", place, "--json").json
+    assert (last["found"], last["already_stored"]) == (4, 3), "one that cannot be read does not hold up the others"
+    assert [(each["path"], each["code"]) for each in last["rejected"]] == [("c.jpg", "place_unreadable")]
+
+
+@pytest.mark.engine
+def test_what_the_gallery_has_lost_is_offered_again(call: Call, fake: Any, store: Store, tmp_path: Path) -> None:
+    for name in ("a.jpg", "copy.jpg", "b.jpg"):
+        store.put(name, photo(name.replace("copy", "a")))
+        fake.lying[f"s3://{store.bucket}/{name}"] = photo(name.replace("copy", "a"))
+    place = f"s3://{store.bucket}"
+    assert call("--data", tmp_path, "import", "--in-place", place, "--json").json["accepted"] == 2
+    lost = fake.stored[hashlib.sha256(photo("a.jpg")).hexdigest()]
+    fake.faults = [{"photo_id": lost, "kind": "missing", "found_at": "2026-05-02T01:00:00Z"}]
+    store.remove("a.jpg")
+    fake.received.clear()
+    assert call("--data", tmp_path, "import", "--in-place", place, "--json").json["already_stored"] == 2
+    assert [each["path"] for each in fake.received] == ["copy.jpg"], "its twin may stand in for it"
+
+
+@pytest.mark.engine
+def test_files_of_one_name_in_two_places_are_two(call: Call, fake: Any, store: Store, tmp_path: Path) -> None:
+    places = [f"s3://{store.bucket}/{folder}/" for folder in ("anna", "ben")]
+
+    def put(name: str) -> None:
+        store.put(name, photo(name))
+        fake.lying[f"s3://{store.bucket}/{name}"] = photo(name)
+
+    put("ben/a.jpg")
+    assert call("--data", tmp_path, "import", "--in-place", places[1], "--json").json["accepted"] == 1
+    put("anna/a.jpg")
+    both = call("--data", tmp_path, "import", "--in-place", *places, "--json").json
+    assert (both["accepted"], both["already_stored"]) == (1, 1)
+
+
+@pytest.mark.engine
+def test_a_bucket_that_the_gallery_may_not_refer_to_ends_the_import(
+    call: Call, fake: Any, store: Store, tmp_path: Path
+) -> None:
+    store.put("a.jpg", photo("a"))
+    fake.away = 2
+    result = call("--data", tmp_path, "import", "--in-place", f"s3://{store.bucket}")
+    assert (result.code, "not from there" in result.err) == (1, True)
+    assert len(fake.received) == 3, "a bucket that is away for a moment is asked again"
+
+
+def test_only_what_lies_in_a_bucket_can_stay_there(call: Call, tmp_path: Path) -> None:
+    result = call("--data", tmp_path, "import", "--in-place", tmp_path)
+    assert (result.code, "name s3://BUCKET/PREFIX" in result.err) == (64, True)
 
 
 @pytest.mark.engine

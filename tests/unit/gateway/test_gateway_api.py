@@ -343,6 +343,28 @@ async def test_a_service_that_fails_is_named_and_not_quoted(gateway: httpx.Async
     assert "secret" not in answer.text
 
 
+async def test_an_original_that_stays_in_place_is_handed_on(
+    gateway: httpx.AsyncClient, neighbours: dict[str, FastAPI]
+) -> None:
+    handed: list[Any] = []
+
+    async def take(request: Request) -> Any:
+        handed.append(await request.json())
+        if "private" in handed[-1]["place"]:
+            raise ProblemError(403, "place_refused", "not from there")
+        return {"file": "größe.jpg", "status": "accepted", "photo": PHOTO, "sha256": "ab" * 32}
+
+    neighbours["upload"].add_api_route(f"{INSIDE}/uploads/in-place", take, methods=["POST"])
+    wish = {"place": "s3://b/größe.jpg", "path": "größe.jpg", "lane": "backfill", "said": {"source": "takeout"}}
+    answer = await gateway.post("/uploads/in-place", json={**wish, "modified": "2024-02-03T04:05:06+01:00"})
+    assert answer.json() == {"file": "größe.jpg", "status": "accepted", "photo": PHOTO, "sha256": "ab" * 32}
+    assert handed == [{**wish, "sha256": None, "modified": "2024-02-03T04:05:06+01:00"}]
+
+    refused = await gateway.post("/uploads/in-place", json={**wish, "place": "s3://private/x"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "place_refused")
+    assert (await gateway.post("/uploads/in-place", json={**wish, "modified": "yesterday"})).status_code == 422
+
+
 PACE = {
     "library": "01990000-0000-7000-8000-000000000001",
     "paused": True,

@@ -16,7 +16,9 @@ from support.measured import Growth, page
 from support.metadata import LIBRARY, Service, analysed, indexed, metadata_service, proposed
 
 from gallery.metadata.errors import NameTakenError, NameUnfitError, OriginalUnknownError, PersonUnknownError
+from gallery.ports.blobs import BlobChangedError, BlobNotFoundError
 from gallery.ports.bus import Message
+from gallery.ports.elsewhere import PlaceAwayError, PlaceUnreadableError
 from gallery.runtime import metrics
 from gallery.runtime.ids import uuid7
 
@@ -388,17 +390,28 @@ async def test_resync_says_everything_again(service: Service) -> None:
     assert [row["revision"] for row in again] == [2, 2, 2]
 
 
-async def test_a_missing_original_is_a_failure_of_ours(service: Service) -> None:
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (BlobNotFoundError, "original_missing"),
+        (BlobChangedError, "original_changed"),
+        (PlaceUnreadableError, "original_unreadable"),
+        (PlaceAwayError, "original_unreadable"),
+    ],
+)
+async def test_an_original_that_is_gone_is_a_failure_of_ours(
+    service: Service, fault: type[Exception], reason: str
+) -> None:
     photo_id = uuid7()
     message = await service.put(photo_id, file="IMG_20240131_235959.jpg", content=photo_with_header())
-    service.blobs.content.clear()
+    service.blobs.fault = fault
     await service.hear(message)
     found = await photo(service, photo_id)
-    assert (found["stages"]["described"]["state"], found["stages"]["described"]["reason"]) == (
-        "failed",
-        "original_missing",
-    )
+    assert (found["stages"]["described"]["state"], found["stages"]["described"]["reason"]) == ("failed", reason)
     assert found["taken_from"] == "file_name"
+    service.blobs.fault = None
+    await service.hear(await service.put(photo_id, content=photo_with_header()))
+    assert (await photo(service, photo_id))["stages"]["described"]["state"] == "done", "said again, it is read again"
 
 
 SAID = {

@@ -86,7 +86,8 @@ def _sort_in(bucket: "_Bucket", listed: _Listed, name: str, found: Found, *, not
     elif is_named_like_photo(name) or (not ending and _has_photo_inside(opened())):
         remembered = notes.of(f"{bucket.endpoint} {bucket.name} {listed.key}", version=listed.etag, size=listed.size)
         said = partial(found.sidecars.said_of, bucket.root, name)
-        found.sources.append(Source(name, listed.size, listed.modified, opened, said, remembered))
+        place = f"{SCHEME}{bucket.name}/{listed.key}"
+        found.sources.append(Source(name, listed.size, listed.modified, opened, said, remembered, place))
     else:
         found.ignore(bucket.root, name, opened)
 

@@ -1,7 +1,6 @@
 """Sending a large file straight to the store of its gallery; what a broken connection has cut off goes on."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from gallery.cli.connection import Connection, is_full, problem_of, refusal
 from gallery.cli.errors import NoRoomError, UnreachableError
 from gallery.cli.found import Source
 from gallery.cli.reading import UnreadableSourceError, pieces
-from gallery.cli.sending import ATTEMPTS, TRY_AGAIN, Sent, pause_before, told
+from gallery.cli.sending import ATTEMPTS, TRY_AGAIN, Sent, announced, pause_before, told
 
 LARGE = 100_000_000
 """Bytes. What is smaller is sent by the form: one request, and sent again from its beginning in seconds."""
@@ -59,10 +58,7 @@ def send_directly(connection: Connection, source: Source, fields: Mapping[str, s
         NoRoomError: It has no room for this file.
         CommandError: It refuses more than this file.
     """
-    announced = {**fields, "size": source.size}
-    if "said" in fields:
-        announced["said"] = json.loads(fields["said"])
-    sending = _Sending(connection, source, announced)
+    sending = _Sending(connection, source, {**announced(fields), "size": source.size})
     attempt, reason = 0, ""
     with httpx.Client(timeout=STORE_ANSWERS_WITHIN) as store:
         while attempt < ATTEMPTS:

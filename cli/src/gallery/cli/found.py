@@ -37,6 +37,7 @@ class Source:
         opened: Opens it for reading.
         said: Reads what its sidecar says, in the members of the upload's field ``said``.
         remembered: Its digest, where reading it once more is to be spared.
+        place: Where a gallery may find it by itself, such as ``s3://bucket/key``; None of a file on this machine.
     """
 
     file: str
@@ -45,6 +46,7 @@ class Source:
     opened: Callable[[], IO[bytes]]
     said: Callable[[], Said | None]
     remembered: Remembered | None = None
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

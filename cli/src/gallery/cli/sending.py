@@ -1,8 +1,9 @@
 """Sending one file, again when the network or the gallery was away for a moment."""
 
+import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,8 @@ ATTEMPTS = 6
 """With pauses that double from a quarter of a second, about eight seconds of a bad network."""
 FIRST_PAUSE_SECONDS = 0.25
 TRY_AGAIN = AWAY | {429}
-QUOTA_REACHED = "quota_reached"
+ALL_REFUSED = frozenset({"quota_reached", "place_refused"})
+"""Codes with which every other file would be refused as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +32,29 @@ class Sent:
         photo: Its id, unless it was rejected.
         code: Why it was rejected.
         detail: The same as a sentence.
+        sha256: Of what is stored, in hex, where the gallery says it.
     """
 
     status: str
     photo: str | None = None
     code: str = ""
     detail: str = ""
+    sha256: str | None = None
 
 
-def fields_of(source: Source, *, digest: str, lane: str, said: Said | None) -> dict[str, str]:
+def stored(connection: Connection, digests: Sequence[str]) -> Mapping[str, str]:
+    """Return the photos by digest of those that are stored."""
+    if not digests:
+        return {}
+    known: Mapping[str, str] = connection.ask("POST", "/uploads/exists", json={"sha256": digests})["known"]
+    return known
+
+
+def fields_of(source: Source, *, lane: str, said: Said | None, digest: str | None = None) -> dict[str, str]:
     """Return what is said of a file, as in the form."""
-    fields = {"path": source.file, "sha256": digest, "lane": lane}
+    fields = {"path": source.file, "lane": lane}
+    if digest is not None:
+        fields["sha256"] = digest
     if source.modified is not None:
         fields["modified"] = source.modified.isoformat()
     if said is not None:
@@ -63,27 +77,37 @@ def send(connection: Connection, source: Source, fields: Mapping[str, str]) -> S
         NoRoomError: It has no room for this file.
         CommandError: It refuses more than this file, as when the library has reached its quota.
     """
+    try:
+        answer, again = until_answered(lambda: _post(connection, fields, source), what=source.file)
+    except UnreadableSourceError as error:
+        return Sent("rejected", code="unreadable", detail=str(error))
+    if answer.is_error:
+        raise refusal(answer)
+    (entry,) = answer.json()["uploads"]
+    return told(entry, again=again)
+
+
+def until_answered(post: Callable[[], httpx.Response], *, what: str) -> tuple[httpx.Response, bool]:
+    """Ask until there is an answer, be it a refusal; and say whether it was asked more than once.
+
+    Raises:
+        UnreachableError: The gallery stays away.
+        NoRoomError: It has no room.
+    """
     reason = ""
     for attempt in range(ATTEMPTS):
         time.sleep(pause_before(attempt))
         try:
-            answer = _post(connection, fields, source)
+            answer = post()
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
             continue
-        except UnreadableSourceError as error:
-            return Sent("rejected", code="unreadable", detail=str(error))
-        if answer.is_success:
-            (entry,) = answer.json()["uploads"]
-            return told(entry, again=attempt > 0)
         if is_full(answer):
             raise NoRoomError
         if answer.status_code not in TRY_AGAIN:
-            raise refusal(answer)
+            return answer, attempt > 0
         reason = str(refusal(answer))
-    raise UnreachableError(
-        f"{source.file} could not be sent ({reason}): run the import again, it goes on where it stopped"
-    )
+    raise UnreachableError(f"{what} could not be sent ({reason}): run the import again, it goes on where it stopped")
 
 
 def _post(connection: Connection, fields: Mapping[str, str], source: Source) -> httpx.Response:
@@ -109,9 +133,15 @@ def told(entry: Mapping[str, Any], *, again: bool) -> Sent:
         again: Whether an attempt before may have stored it.
 
     Raises:
-        CommandError: The library has reached its quota.
+        CommandError: Every other file would be refused as well.
     """
-    if entry.get("code") == QUOTA_REACHED:
+    code = entry.get("code") or ""
+    if code in ALL_REFUSED:
         raise CommandError(f"{entry['detail']}; the import goes on where it stopped")
     status = "accepted" if again and entry["status"] == "already_stored" else entry["status"]
-    return Sent(status, entry.get("photo"), entry.get("code") or "", entry.get("detail") or "")
+    return Sent(status, entry.get("photo"), code, entry.get("detail") or "", entry.get("sha256"))
+
+
+def announced(fields: Mapping[str, str]) -> dict[str, Any]:
+    """Say in JSON what is said of a file in the form."""
+    return {**fields, "said": json.loads(fields["said"])} if "said" in fields else dict(fields)

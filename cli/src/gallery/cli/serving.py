@@ -12,7 +12,7 @@ from gallery.cli import output
 from gallery.cli.buckets import SCHEME, BucketPrefix, walk_bucket
 from gallery.cli.connection import Connection, client, connected, running_on, started, token
 from gallery.cli.digest_notes import DigestNotes
-from gallery.cli.errors import CommandError, ExitCode
+from gallery.cli.errors import CommandError, ExitCode, UsageError
 from gallery.cli.found import Found
 from gallery.cli.importing import bring_in
 from gallery.cli.main import Target
@@ -20,23 +20,28 @@ from gallery.cli.summary import Summary
 from gallery.cli.walking import walk
 
 
-def _import(connection: Connection, found: Found, *, lane: str, wait: bool) -> Summary:
+def _import(connection: Connection, found: Found, *, lane: str, wait: bool, in_place: bool = False) -> Summary:
     with output.Bars() as bars:
-        return bring_in(connection, found, lane=lane, wait=wait, progress=bars)
+        return bring_in(connection, found, lane=lane, wait=wait, in_place=in_place, progress=bars)
 
 
 @click.command("import")
 @click.argument("places", metavar="PATHS…", nargs=-1, required=True)
 @click.option("--lane", type=click.Choice(["interactive", "backfill"]), default="backfill", show_default=True)
 @click.option("--no-wait", is_flag=True, help="Return once everything is stored.")
+@click.option("--in-place", is_flag=True, help="Leave originals in their bucket; the gallery reads them there.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.pass_obj
-def import_(target: Target, places: tuple[str, ...], *, lane: str, no_wait: bool, as_json: bool) -> None:
+def import_(
+    target: Target, places: tuple[str, ...], *, lane: str, no_wait: bool, in_place: bool, as_json: bool
+) -> None:
     """Bring folders, files, zip files and s3://BUCKET/PREFIX into the gallery."""
+    if in_place and not all(place.startswith(SCHEME) for place in places):
+        raise UsageError("only what lies in a bucket can stay in place: name s3://BUCKET/PREFIX")
     with closing(DigestNotes(target.data)) as notes:
         found = _find(places, notes=notes)
         with connected(target.data, server=target.server) as connection:
-            result = _import(connection, found, lane=lane, wait=not no_wait)
+            result = _import(connection, found, lane=lane, wait=not no_wait, in_place=in_place)
     if as_json:
         output.document(result.document())
     else:

@@ -14,6 +14,7 @@ from gallery.metadata.settings import MetadataSettings
 from gallery.ml_worker import main as ml_worker
 from gallery.ml_worker.settings import MlWorkerSettings
 from gallery.ports.blobs import Blobs
+from gallery.ports.elsewhere import ReferringBlobs
 from gallery.runtime.asgi_transport import AsgiTransport
 from gallery.runtime.neighbours import client
 from gallery.runtime.settings import Setting, describe, load
@@ -40,11 +41,13 @@ def _client(app: FastAPI) -> httpx.AsyncClient:
 
 
 @asynccontextmanager
-async def _upload(profile: Profile, blobs: Blobs) -> AsyncIterator[httpx.AsyncClient]:
+async def _upload(profile: Profile, blobs: ReferringBlobs) -> AsyncIterator[httpx.AsyncClient]:
     async with (
         profile.database("upload") as database,
         profile.direct_uploads() as store,
-        upload.serving(settings=profile.settings(UploadSettings), database=database, blobs=blobs, store=store) as app,
+        upload.serving(
+            settings=profile.settings(UploadSettings), database=database, blobs=blobs, store=store, elsewhere=blobs
+        ) as app,
         _client(app) as to_upload,
     ):
         yield to_upload

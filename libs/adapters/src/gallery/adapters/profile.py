@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, closing
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 from psycopg.errors import DiskFull
@@ -16,6 +17,9 @@ from pydantic import ByteSize, Field, SecretStr
 
 from gallery.adapters.elastic_settings import ElasticSettings
 from gallery.adapters.findings import demand
+from gallery.adapters.in_place_blobs import InPlaceBlobs
+from gallery.adapters.in_place_rules import AllowedPlaces
+from gallery.adapters.in_place_settings import InPlaceSettings
 from gallery.adapters.kafka_settings import KafkaSettings
 from gallery.adapters.qdrant_settings import QdrantSettings
 from gallery.adapters.s3_settings import S3Settings
@@ -23,6 +27,7 @@ from gallery.events.topics import CATALOGUE, Topic
 from gallery.ports.blobs import Blobs
 from gallery.ports.bus import Bus
 from gallery.ports.direct_uploads import DirectUploads
+from gallery.ports.elsewhere import ReferringBlobs
 from gallery.ports.search_index import SearchIndex
 from gallery.ports.vectors import Vectors
 from gallery.runtime import metrics, partitions
@@ -34,6 +39,9 @@ from gallery.runtime.neighbours import NeighbourSettings, Service, client
 from gallery.runtime.outbox import begin_epoch_after_restore
 from gallery.runtime.process import ProcessSettings
 from gallery.runtime.settings import Kind, Settings, load
+
+if TYPE_CHECKING:
+    from gallery.adapters.s3_bucket import S3Bucket
 
 PRODUCERS: Mapping[Topic, str] = {topic: entry.producer.replace("-", "_") for topic, entry in CATALOGUE.items()}
 """The schema whose outbox holds each topic."""
@@ -212,15 +220,26 @@ class Profile:
                 yield bus
 
     @asynccontextmanager
-    async def blobs(self, *, tried: bool = False) -> AsyncIterator[Blobs]:
-        """Open the store of originals and renditions.
+    async def blobs(self, *, tried: bool = False) -> AsyncIterator[ReferringBlobs]:
+        """Open the store of originals and renditions, and what is needed for originals that stay elsewhere.
 
         Args:
             tried: Whether to try first, with small objects that are removed again, all that keeps originals safe.
 
         Raises:
             UnfitEngineError: There is none that will do.
+            PlacesError: The setting ``in_place`` cannot be used.
         """
+        places = self.settings(InPlaceSettings)
+        allowed = AllowedPlaces(places.in_place)
+        if self.choices.blobs is BlobStore.S3:
+            allowed.refuse_bucket(self.settings(S3Settings).s3_bucket)
+        async with self._store(tried=tried) as store:
+            with closing(InPlaceBlobs(store, allowed=allowed, open_bucket=partial(_bucket_of_others, places))) as blobs:
+                yield blobs
+
+    @asynccontextmanager
+    async def _store(self, *, tried: bool) -> AsyncIterator[Blobs]:
         if self.choices.blobs is BlobStore.S3:
             from gallery.adapters import s3_probe
             from gallery.adapters.s3_blobs import S3Blobs
@@ -311,6 +330,12 @@ class Profile:
         return client(self.settings(NeighbourSettings).of(service))
 
 
+def _bucket_of_others(places: InPlaceSettings, name: str) -> "S3Bucket":
+    from gallery.adapters.s3_bucket import S3Bucket
+
+    return S3Bucket(places.of_bucket(name))
+
+
 async def _sample_room(blobs: Blobs) -> list[metrics.Sample]:
     room = await blobs.room()
     return [] if room is None else [metrics.FREE_SPACE.at(room)]
@@ -329,5 +354,6 @@ KINDS: tuple[type[Settings], ...] = (
     S3Settings,
     ElasticSettings,
     QdrantSettings,
+    InPlaceSettings,
 )
 """Every class that reads the settings file of a process."""

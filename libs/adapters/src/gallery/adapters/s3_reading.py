@@ -22,14 +22,18 @@ class S3Reading:
         key: Of the object.
         start: Where to begin.
         end: Before which to end; by default the object's.
+        etag: What it must be; by default what it is at the first byte.
     """
 
-    def __init__(self, bucket: S3Bucket, key: str, *, start: int = 0, end: int | None = None) -> None:
+    def __init__(
+        self, bucket: S3Bucket, key: str, *, start: int = 0, end: int | None = None, etag: str | None = None
+    ) -> None:
         self._bucket = bucket
         self._key = key
         self._at = start
         self._end = end
-        self._same: dict[str, str] = {}
+        self._same = {} if etag is None else {"IfMatch": etag}
+        self._headers_known = False
         self._answer: dict[str, Any] | None = None
 
     async def pieces(self) -> AsyncGenerator[bytes, None]:
@@ -71,7 +75,8 @@ class S3Reading:
             return b""
         with said_by_s3(self._key):
             piece: bytes = self._answer["Body"].read(_READ)
-        if piece and not self._same:  # its headers came whole, then
+        if piece and not self._headers_known:  # they came whole, then
+            self._headers_known = True
             self._same = {"IfMatch": self._answer["ETag"]}
             self._end = self._at + self._answer["ContentLength"]
         self._at += len(piece)

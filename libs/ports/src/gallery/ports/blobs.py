@@ -33,6 +33,10 @@ class BlobMismatchError(BlobError):
     """The bytes are not those that the caller's sha256 announced; nothing was stored."""
 
 
+class BlobChangedError(BlobError):
+    """It is another than when it was taken in. Only what lies elsewhere can change (`gallery.ports.elsewhere`)."""
+
+
 class BlobStoreFullError(BlobError):
     """The store has no room left; nothing was stored. Retry once there is."""
 
@@ -58,6 +62,7 @@ class Blobs(Protocol):
 
         Raises:
             BlobNotFoundError: On the first step of the iteration.
+            BlobChangedError: On any step.
         """
         ...
 

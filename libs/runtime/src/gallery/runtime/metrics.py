@@ -258,14 +258,14 @@ SEARCH_TIME = _histogram("gallery_search_seconds", Unit.SECONDS, "Answering one 
 AUDITED = _counter(
     "gallery_audited_objects_total",
     Unit.OBJECTS,
-    "Originals read back and compared with their checksums, by outcome: well, missing, damaged.",
+    "Originals read back and compared with their checksums, by outcome: well, missing, damaged, changed, unreadable.",
     "outcome",
 )
 AUDITED_BYTES = _counter("gallery_audited_bytes_total", Unit.BYTES, "Of these originals, as they were taken in.")
 FAULTS = _gauge(
     "gallery_faulty_objects",
     Unit.OBJECTS,
-    "Originals that were missing or damaged when they were last read, of all libraries.",
+    "Originals that were missing, damaged or changed when they were last read, of all libraries.",
     "outcome",
 )
 AUDIT_AGE = _gauge(

@@ -110,6 +110,10 @@ def _uploads(neighbours: Neighbours, allowed: Any) -> APIRouter:
         except BadFormError as error:
             raise ProblemError(400, "bad_form", str(error)) from error
 
+    @router.post(f"{UPLOADS}/in-place", response_model=shapes.Uploaded, response_model_exclude_none=True)
+    async def leave_in_place(file: shapes.InPlace, library: UUID = allowed) -> Any:
+        return await upload.ask("POST", "/uploads/in-place", library=library, json=file.model_dump(mode="json"))
+
     @router.post(f"{UPLOADS}/exists", response_model=shapes.Known)
     async def exists(question: shapes.Hashes, library: UUID = allowed) -> Any:
         return await upload.ask("POST", "/uploads/exists", library=library, json=question.model_dump())

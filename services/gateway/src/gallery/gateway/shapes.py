@@ -1,5 +1,6 @@
 """Bodies of the public API, as its description shows them."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -20,6 +21,7 @@ class Uploaded(Answer):
     file: str
     status: Literal["accepted", "already_stored", "rejected"]
     photo: UUID | None = None
+    sha256: Digest | None = None
     code: str | None = Field(default=None, description="Why it was rejected, such as unsupported_type")
     detail: str | None = None
 
@@ -28,6 +30,17 @@ class UploadAnswer(Answer):
     """In the order of the form."""
 
     uploads: list[Uploaded]
+
+
+class InPlace(BaseModel):
+    """An original that stays where it is; what is said of it is as in the form."""
+
+    place: str = Field(max_length=4096, description="Such as s3://bucket/key; the setting in_place has to name it")
+    path: str = Field(description="Relative path or name")
+    sha256: Digest | None = None
+    lane: Literal["interactive", "backfill"] = "interactive"
+    modified: datetime | None = None
+    said: dict[str, Any] | None = None
 
 
 class Hashes(BaseModel):
@@ -291,7 +304,7 @@ class Fault(Answer):
     """An original that was not as it was stored when it was last read."""
 
     photo_id: UUID
-    kind: Literal["missing", "damaged"]
+    kind: Literal["missing", "damaged", "changed"]
     found_at: str
 
 

@@ -15,7 +15,16 @@ from psycopg.types.json import Jsonb
 
 from gallery.events.topics import Topic
 from gallery.events.v1.catalogue_pb2 import PhotoChanged
-from gallery.metadata.domain import Described, FaceState, Original, Outcome, Proposal, Stage, State
+from gallery.metadata.domain import (
+    ORIGINAL_GONE,
+    Described,
+    FaceState,
+    Original,
+    Outcome,
+    Proposal,
+    Stage,
+    State,
+)
 from gallery.metadata.resolution import Face, resolve, tally
 from gallery.runtime.database import Transaction
 from gallery.runtime.outbox import Fact, append
@@ -41,7 +50,7 @@ class PhotoChange:
     async def describe(self, original: Original, described: Described, *, revision: int) -> None:
         """Write what upload and the header say, whatever stood there."""
         await self.tx.execute(queries.describe_photo, _columns(original, described))
-        state = State.FAILED if described.reason == "original_missing" else State.DONE
+        state = State.FAILED if described.reason in ORIGINAL_GONE else State.DONE
         outcome = Outcome(Stage.DESCRIBED, state, reason=described.reason)
         await self.end([outcome], revision=revision)
         self.changed = True

@@ -28,6 +28,12 @@ class State(StrEnum):
     REJECTED = "rejected"
 
 
+ORIGINAL_MISSING, ORIGINAL_CHANGED = "original_missing", "original_changed"
+ORIGINAL_UNREADABLE = "original_unreadable"
+ORIGINAL_GONE = frozenset({ORIGINAL_MISSING, ORIGINAL_CHANGED, ORIGINAL_UNREADABLE})
+"""Why a photo cannot be described: its bytes are not there, not what they were, or in a bucket that keeps them."""
+
+
 class FaceState(StrEnum):
     """What is said of a face."""
 

@@ -5,13 +5,14 @@ import struct
 from datetime import datetime
 from typing import Any
 
-from gallery.metadata.domain import Described, Gps, Original
+from gallery.metadata.domain import ORIGINAL_CHANGED, ORIGINAL_MISSING, ORIGINAL_UNREADABLE, Described, Gps, Original
 from gallery.metadata.errors import HeaderReaderKilledError
 from gallery.metadata.places import Places
 from gallery.metadata.ports import Jail
 from gallery.metadata.said import told
 from gallery.metadata.taken import Clues, Stamp, choose
-from gallery.ports.blobs import BlobNotFoundError, Blobs
+from gallery.ports.blobs import BlobChangedError, BlobNotFoundError, Blobs
+from gallery.ports.elsewhere import PlaceUnreadableError
 from gallery.runtime.children import ChildDiedError, ChildFailedError, ChildTimeoutError
 from gallery.runtime.logs import get_logger
 
@@ -25,8 +26,12 @@ LARGEST_MOOV = 32 * 1024 * 1024
 MOST_TOP_BOXES = 256
 _BOX_HEAD = 16
 LIMITS_REACHED = "header_limits"
-ORIGINAL_MISSING = "original_missing"
 READER_FAILED = "header_reader_failed"
+GONE = {
+    BlobNotFoundError: ORIGINAL_MISSING,
+    BlobChangedError: ORIGINAL_CHANGED,
+    PlaceUnreadableError: ORIGINAL_UNREADABLE,  # waiting for somebody's bucket would hold up everybody's photos
+}
 
 
 class Headers:
@@ -70,8 +75,8 @@ class Headers:
     async def _read(self, original: Original) -> tuple[dict[str, Any], str]:
         try:
             content = await self._content(original)
-        except BlobNotFoundError:
-            return {}, ORIGINAL_MISSING
+        except tuple(GONE) as error:
+            return {}, next(reason for kind, reason in GONE.items() if isinstance(error, kind))
         try:
             read, _ = await self._jail.call({"media_type": original.media_type}, content)
         except ChildDiedError as error:

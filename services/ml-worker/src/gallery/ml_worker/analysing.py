@@ -12,7 +12,7 @@ import psycopg
 from gallery.ml_worker.analysis import Analysis, Rendered
 from gallery.ml_worker.costs import CpuMeter
 from gallery.ml_worker.domain import Picture, Seen, State
-from gallery.ml_worker.errors import RejectedError
+from gallery.ml_worker.errors import OriginalGoneError, RejectedError
 from gallery.ml_worker.ports import Looker
 from gallery.ml_worker.store import ANALYSE, PhotoStore
 from gallery.runtime import metrics
@@ -205,6 +205,9 @@ class AnalyseRole:
         elif isinstance(error, RejectedError):
             log.info("photo rejected", code=error.code, **photo)
             await self._end(leased, State.REJECTED, error.code)
+        elif isinstance(error, OriginalGoneError):
+            log.warning("an original is gone", code=error.code, **photo)
+            await self._end(leased, State.FAILED, error.code)
         elif isinstance(error, OUT_OF_SERVICE):
             log.warning("pictures cannot be stored or read now, trying again", error=repr(error), **photo)
             await self._release(leased, self._photos.queue.give_back(leased, after=AFTER_FULL))

@@ -8,11 +8,11 @@ from functools import partial
 from gallery.ml_worker import costs, store
 from gallery.ml_worker.costs import Spent
 from gallery.ml_worker.domain import End, Original, Packs, Photo, Rendering, Rendition, Seen, State
-from gallery.ml_worker.errors import RejectedError
+from gallery.ml_worker.errors import OriginalGoneError, RejectedError
 from gallery.ml_worker.events import photo_analysed
 from gallery.ml_worker.ports import Renderer
 from gallery.ml_worker.store import PEOPLE, PhotoStore
-from gallery.ports.blobs import Blobs, BlobStoreFullError, StoredBlob
+from gallery.ports.blobs import BlobChangedError, BlobNotFoundError, Blobs, BlobStoreFullError, StoredBlob
 from gallery.runtime import metrics
 from gallery.runtime.database import Database, Transaction
 from gallery.runtime.leases import Job, Leased, LeaseLostError
@@ -54,6 +54,7 @@ class Analysis:
 
         Raises:
             RejectedError: The file can never be shown.
+            OriginalGoneError: It cannot be shown now.
             DecoderDiedError: Try again.
             BlobError: Try again.
         """
@@ -62,8 +63,14 @@ class Analysis:
             async with self._database.transaction() as tx:
                 await self._photos.queue.finish(tx, leased)
             return None
+        try:
+            original = await self._read(photo)
+        except BlobNotFoundError as error:
+            raise OriginalGoneError("original_missing") from error
+        except BlobChangedError as error:
+            raise OriginalGoneError("original_changed") from error
         with metrics.PHOTO_STEP_TIME.labels("decode").time():
-            return Rendered(leased, photo, await self._renderer.render(await self._read(photo)))
+            return Rendered(leased, photo, await self._renderer.render(original))
 
     async def keep(self, rendered: Rendered, seen: Seen, *, cpu_seconds: float) -> None:
         """Store the pictures and, in one transaction, everything that was found.

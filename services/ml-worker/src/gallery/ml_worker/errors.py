@@ -15,6 +15,18 @@ class RejectedError(PermanentError):
         self.code = code
 
 
+class OriginalGoneError(PermanentError):
+    """The bytes are not there, or not what they were; whoever has them elsewhere may bring them back.
+
+    Attributes:
+        code: ``original_missing`` or ``original_changed``.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__("the original is not there any more, or not what it was")
+        self.code = code
+
+
 class DecoderDiedError(TransientError):
     """The decoder ended for a reason that is not the file's, such as a kill from outside: try again."""
 

@@ -1,7 +1,7 @@
 """The end of every way in: a blob becomes an original, or nothing is left of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -89,6 +89,19 @@ class Acceptance:
         self._blobs = blobs
         self._originals = originals
         self._intents = intents
+
+    @asynccontextmanager
+    async def declared(self, key: str, *, library_id: UUID) -> AsyncIterator[None]:
+        """Write a blob of this key while the block is open; if that fails, nothing is left of it."""
+        await self._intents.declare(library_id, key)
+        try:
+            yield
+        except Exception:
+            with suppress(Exception):  # the first error is the one to tell; the sweeper sees to the rest
+                await self.discard(key)
+            raise
+        finally:
+            self._intents.let_go(key)
 
     async def record(self, claim: Claim, blob: StoredBlob, *, media_type: MediaType) -> Receipt:
         """Make a checked blob an original, or remove it because the same bytes are one already.

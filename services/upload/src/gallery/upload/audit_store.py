@@ -7,7 +7,7 @@ from uuid import UUID
 
 from gallery.runtime import metrics
 from gallery.runtime.database import Database
-from gallery.upload.domain import Fault, FindingKind, Night, Original, Round, Turn
+from gallery.upload.domain import FAULTS, Fault, FindingKind, Night, Original, Round, Turn
 from gallery.upload.store import queries
 
 
@@ -37,7 +37,7 @@ class PostgresFaults:
         async with self._database.read() as connection:
             rows = await (await connection.execute(queries.count_faults)).fetchall()
         found = {row["kind"]: row["number"] for row in rows}
-        return [metrics.FAULTS.at(found.get(kind, 0), kind) for kind in (FindingKind.MISSING, FindingKind.DAMAGED)]
+        return [metrics.FAULTS.at(found.get(kind, 0), kind) for kind in FAULTS]
 
 
 class PostgresAudits:

@@ -1,9 +1,13 @@
 """Reading what a client says about a file."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Annotated, Any
 from uuid import UUID
+
+from pydantic import BaseModel, Field
 
 from gallery.upload.domain import Claim, Lane
 from gallery.upload.errors import BadClaimError
@@ -13,7 +17,31 @@ from gallery.upload.said import read_said
 DIGEST = "^[0-9a-f]{64}$"
 """A sha256 as it is written."""
 
+Digest = Annotated[str, Field(pattern=DIGEST)]
+
 _DIGEST_BYTES = 32
+
+
+class Announcement(BaseModel):
+    """A file of which a client speaks in JSON; as the fields of the form."""
+
+    path: str
+    sha256: Digest | None = None
+    lane: str | None = None
+    modified: str | None = None
+    said: dict[str, Any] | None = None
+
+    def claim(self, library_id: UUID) -> Claim:
+        """Check it.
+
+        Raises:
+            BadClaimError: It cannot be read.
+        """
+        with readable():
+            said = None if self.said is None else json.dumps(self.said, ensure_ascii=False)
+            return read_claim(
+                library_id, file=self.path, lane=self.lane, sha256=self.sha256, modified=self.modified, said=said
+            )
 
 
 @contextmanager

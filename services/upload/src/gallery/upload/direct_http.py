@@ -1,6 +1,5 @@
 """The internal HTTP interface of direct uploads."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,9 +8,9 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from gallery.ports.direct_uploads import SignedRequest
-from gallery.upload.claims import DIGEST, read_claim, readable
+from gallery.upload.claims import Announcement, Digest
 from gallery.upload.direct import DirectUploading
-from gallery.upload.domain import Claim, Ended, Progress
+from gallery.upload.domain import Ended, Progress
 from gallery.upload.errors import NoDirectUploadsError
 from gallery.upload.http import LIBRARY
 from gallery.upload.problems import as_problems
@@ -19,19 +18,13 @@ from gallery.upload.problems import as_problems
 PARTS_AT_ONCE = 1000
 """How many requests are signed by one answer."""
 
-Digest = Annotated[str, Field(pattern=DIGEST)]
 
+class Beginning(Announcement):
+    """A file that a client is about to send."""
 
-class Announcement(BaseModel):
-    """A file that a client is about to send; as the fields of the form, but for the size."""
-
-    path: str
     size: int
     sha256: Digest
     type: str | None = None
-    lane: str | None = None
-    modified: str | None = None
-    said: dict[str, Any] | None = None
 
 
 class Part(BaseModel):
@@ -60,9 +53,9 @@ def create_direct_router(direct: DirectUploading | None) -> APIRouter:
     Offered = Annotated[DirectUploading, Depends(offered)]  # noqa: N806 - a type
 
     @router.post("")
-    async def begin(library_id: UUID, file: Announcement, direct: Offered) -> dict[str, Any]:
+    async def begin(library_id: UUID, file: Beginning, direct: Offered) -> dict[str, Any]:
         with as_problems():
-            claim = _claim(library_id, file)
+            claim = file.claim(library_id)
             begun = await direct.begin(claim, size=file.size, said_type=file.type)
             if isinstance(begun, Ended):
                 return {"file": claim.file, **_ended(begun)}
@@ -92,14 +85,6 @@ def create_direct_router(direct: DirectUploading | None) -> APIRouter:
         return {}
 
     return router
-
-
-def _claim(library_id: UUID, file: Announcement) -> Claim:
-    with readable():
-        said = None if file.said is None else json.dumps(file.said, ensure_ascii=False)
-        return read_claim(
-            library_id, file=file.path, lane=file.lane, sha256=file.sha256, modified=file.modified, said=said
-        )
 
 
 def _whole(direct: DirectUploading, progress: Progress) -> Mapping[int, SignedRequest]:

@@ -133,7 +133,13 @@ class FindingKind(StrEnum):
 
     MISSING = "missing"  # a row whose object is not there
     DAMAGED = "damaged"  # an object whose bytes are not those of its row
+    CHANGED = "changed"  # an original that stays elsewhere is another by now
+    UNREADABLE = "unreadable"  # one that its bucket does not give out now, which says nothing of it
     ORPHAN = "orphan"  # an object that no row knows
+
+
+FAULTS = (FindingKind.MISSING, FindingKind.DAMAGED, FindingKind.CHANGED)
+"""What can be wrong with an original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An original that was not well when it was last read; ``kind`` is missing or damaged."""
+    """An original that was not well when it was last read; ``kind`` is one of `FAULTS`."""
 
     photo_id: UUID
     blob_key: str

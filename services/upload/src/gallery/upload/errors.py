@@ -33,6 +33,14 @@ class QuotaReachedError(UploadRefusedError):
     """The library may not hold so much. Works again once its quota is raised, or something is deleted."""
 
 
+class PlaceRefusedError(UploadRefusedError):
+    """The original may not stay where it is; the sentence says who does not allow it."""
+
+
+class PlaceUnreadableError(UploadRefusedError):
+    """What was to stay where it is, is not there any more, or was replaced while it was read."""
+
+
 class UnknownPhotoError(PermanentError):
     """There is no photo of this id in this library."""
 

@@ -1,7 +1,7 @@
 """The internal HTTP interface of the upload service."""
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote, unquote
 from uuid import UUID
 
@@ -9,9 +9,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from gallery.ports.blobs import Blobs
+from gallery.ports.blobs import BlobChangedError, BlobNotFoundError, Blobs
+from gallery.runtime.http import ProblemError
 from gallery.runtime.ranges import Content, ranged
-from gallery.upload.claims import DIGEST, read_claim, readable
+from gallery.upload.claims import Digest, read_claim, readable
 from gallery.upload.domain import HASHES_AT_ONCE, IDS_AT_ONCE, Claim, Original, Status
 from gallery.upload.ports import Audits, Faults, Originals
 from gallery.upload.problems import as_problems
@@ -22,8 +23,6 @@ LIBRARY = "/internal/v1/libraries/{library_id}"
 
 FOR_EVER = "private, max-age=31536000, immutable"
 """An original never changes."""
-
-Digest = Annotated[str, Field(pattern=DIGEST)]
 
 
 class Exists(BaseModel):
@@ -138,7 +137,10 @@ async def _bytes(original: Original, request: Request, blobs: Blobs) -> Response
         media_type=original.media_type,
         read=lambda start, length: blobs.read(original.blob_key, start=start, length=length),
     )
-    answer = await ranged(request, content, cache_control=FOR_EVER)
+    try:
+        answer = await ranged(request, content, cache_control=FOR_EVER)
+    except (BlobNotFoundError, BlobChangedError) as error:
+        raise ProblemError(410, "original_gone", "The original is not there any more, or not what it was.") from error
     answer.headers["content-disposition"] = (
         f"inline; filename*=UTF-8''{quote(original.file.rpartition('/')[2], safe='')}"
     )

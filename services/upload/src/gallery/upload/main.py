@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from gallery.ports.blobs import Blobs
 from gallery.ports.direct_uploads import DirectUploads
+from gallery.ports.elsewhere import Elsewhere
 from gallery.runtime import metrics
 from gallery.runtime.background import background
 from gallery.runtime.database import Database
@@ -20,6 +21,8 @@ from gallery.upload.audit_store import PostgresAudits, PostgresFaults
 from gallery.upload.direct import LIVES, DirectUploading
 from gallery.upload.direct_http import create_direct_router
 from gallery.upload.http import create_router, create_upkeep_router
+from gallery.upload.in_place import InPlace
+from gallery.upload.in_place_http import create_in_place_router
 from gallery.upload.quotas import Quotas, quota_router
 from gallery.upload.settings import UploadSettings
 from gallery.upload.store import PostgresIntents, PostgresOriginals
@@ -40,7 +43,12 @@ AUDIT_SHARE = 4
 
 @asynccontextmanager
 async def serving(
-    *, settings: UploadSettings, database: Database, blobs: Blobs, store: DirectUploads | None = None
+    *,
+    settings: UploadSettings,
+    database: Database,
+    blobs: Blobs,
+    store: DirectUploads | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> AsyncIterator[FastAPI]:
     """Serve the internal interface while the block is open; remains of dead processes are swept before it opens.
 
@@ -49,6 +57,7 @@ async def serving(
         database: Its schema.
         blobs: Where originals are kept.
         store: The same, for clients that send them there themselves; None where they cannot.
+        elsewhere: The same, for originals that stay in buckets of their owner; None where they cannot.
     """
     originals, intents = PostgresOriginals(database), PostgresIntents(database)
     audits, faults = PostgresAudits(database), PostgresFaults(database)
@@ -64,6 +73,11 @@ async def serving(
             intents=intents,
             largest_file=settings.largest_file,
         )
+    in_place = None
+    if elsewhere is not None:
+        in_place = InPlace(
+            elsewhere=elsewhere, blobs=blobs, originals=originals, intents=intents, largest_file=settings.largest_file
+        )
     audit = Audit(blobs=blobs, audits=audits, faults=faults, budget=settings.audit_budget, hour=settings.audit_hour)
 
     await sweeper.sweep()
@@ -75,6 +89,7 @@ async def serving(
         ):
             routers = [
                 create_direct_router(direct),
+                create_in_place_router(in_place),
                 create_router(uploads=uploads, originals=originals, blobs=blobs),
                 create_upkeep_router(originals=originals, faults=faults, audits=audits, blobs=blobs),
                 quota_router(Quotas(database)),

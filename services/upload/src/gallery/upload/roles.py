@@ -19,7 +19,9 @@ async def serve() -> AsyncIterator[FastAPI]:
         profile.database(SERVICE) as database,
         profile.blobs(tried=True) as blobs,
         profile.direct_uploads() as store,
-        serving(settings=profile.settings(UploadSettings), database=database, blobs=blobs, store=store) as app,
+        serving(
+            settings=profile.settings(UploadSettings), database=database, blobs=blobs, store=store, elsewhere=blobs
+        ) as app,
     ):
         yield app
 

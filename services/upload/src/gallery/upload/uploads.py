@@ -1,13 +1,13 @@
 """Taking originals in: the story from the first byte to the fact that a photo is there."""
 
-import hashlib
 from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from uuid import UUID
 
 from gallery.ports.blobs import BlobError, Blobs
-from gallery.runtime.media_types import HEAD, MediaType
-from gallery.upload.acceptance import Acceptance, allowed_size, new_key, said_by_store, type_of
+from gallery.runtime.media_types import MediaType
+from gallery.upload.acceptance import Acceptance, new_key, said_by_store, type_of
+from gallery.upload.body import Body
 from gallery.upload.domain import Claim, Original, Receipt, Status
 from gallery.upload.errors import ChecksumMismatchError, UnknownPhotoError
 from gallery.upload.ports import Intents, Originals
@@ -23,7 +23,6 @@ class Uploads:
     def __init__(self, *, blobs: Blobs, originals: Originals, intents: Intents, largest_file: int) -> None:
         self._blobs = blobs
         self._originals = originals
-        self._intents = intents
         self._acceptance = Acceptance(blobs=blobs, originals=originals, intents=intents)
         self._largest_file = largest_file
 
@@ -37,7 +36,7 @@ class Uploads:
             StorageFullError: No room.
             StorageAwayError: The store cannot take it now.
         """
-        body = _Body(chunks, largest=self._largest_file)
+        body = Body(chunks, largest=self._largest_file)
         media_type = type_of(await body.head())
         stored = await self._stored_already(claim, body)
         if stored is not None:
@@ -56,7 +55,7 @@ class Uploads:
             raise UnknownPhotoError("there is no photo of this id")
         return found[0]
 
-    async def _stored_already(self, claim: Claim, body: "_Body") -> Original | None:
+    async def _stored_already(self, claim: Claim, body: Body) -> Original | None:
         """Believe a client that knows the digest only after it has sent the bytes; they are hashed, not written."""
         if claim.sha256 is None:
             return None
@@ -67,19 +66,12 @@ class Uploads:
             raise ChecksumMismatchError("the bytes that arrived are not those that were announced")
         return await self.find(claim.library_id, known[claim.sha256])
 
-    async def _store(self, claim: Claim, body: "_Body", *, media_type: MediaType) -> Receipt:
+    async def _store(self, claim: Claim, body: Body, *, media_type: MediaType) -> Receipt:
         key = new_key(claim.library_id)
-        await self._intents.declare(claim.library_id, key)
-        try:
+        async with self._acceptance.declared(key, library_id=claim.library_id):
             with said_by_store():
                 blob = await self._blobs.put(key, body.whole(), sha256=claim.sha256)
             return await self._acceptance.record(claim, blob, media_type=media_type)
-        except Exception:
-            with suppress(Exception):  # the first error is the one to tell; the sweeper sees to the rest
-                await self._acceptance.discard(key)
-            raise
-        finally:
-            self._intents.let_go(key)
 
 
 class Sweeper:
@@ -102,40 +94,3 @@ class Sweeper:
                 await self._intents.forget(key)
                 gone += 1
         return gone
-
-
-class _Body:
-    """The bytes of one upload: looked at once at the front, counted, never held whole."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], *, largest: int) -> None:
-        self._chunks = chunks
-        self._largest = largest
-        self._front = b""
-
-    async def head(self) -> bytes:
-        """Return the first bytes, at most ``HEAD``, fewer only when the file is shorter."""
-        while len(self._front) < HEAD:
-            try:
-                self._front += await anext(self._chunks)
-            except StopAsyncIteration:
-                break
-        return self._front[:HEAD]
-
-    async def whole(self) -> AsyncIterator[bytes]:
-        """Yield all of it, once.
-
-        Raises:
-            TooLargeError: As soon as it is longer than allowed.
-        """
-        size = allowed_size(len(self._front), largest=self._largest)
-        yield self._front
-        async for chunk in self._chunks:
-            size = allowed_size(size + len(chunk), largest=self._largest)
-            yield chunk
-
-    async def digest(self) -> bytes:
-        """Hash all of it without keeping anything."""
-        digest = hashlib.sha256()
-        async for chunk in self.whole():
-            digest.update(chunk)
-        return digest.digest()

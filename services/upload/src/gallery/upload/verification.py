@@ -4,11 +4,12 @@ import hashlib
 from collections.abc import AsyncIterator
 from uuid import UUID
 
-from gallery.ports.blobs import BlobNotFoundError, Blobs
+from gallery.ports.blobs import BlobChangedError, BlobNotFoundError, Blobs
+from gallery.ports.elsewhere import PlaceUnreadableError, ReferenceDamagedError
 from gallery.runtime import metrics
 from gallery.runtime.logs import get_logger
 from gallery.upload.acceptance import prefix_of
-from gallery.upload.domain import Finding, FindingKind, Original, Verification
+from gallery.upload.domain import FAULTS, Finding, FindingKind, Original, Verification
 from gallery.upload.ports import Faults, Originals
 
 log = get_logger(__name__)
@@ -18,7 +19,7 @@ KEYS_AT_ONCE = 1000
 
 
 WELL = "well"
-OUTCOMES = (WELL, FindingKind.MISSING, FindingKind.DAMAGED)
+OUTCOMES = (WELL, *FAULTS, FindingKind.UNREADABLE)
 """What a reading shows."""
 
 
@@ -37,25 +38,34 @@ async def verify(library_id: UUID, *, blobs: Blobs, originals: Originals, faults
 async def check(original: Original, *, blobs: Blobs, faults: Faults) -> FindingKind | None:
     """Read one original back, and keep what was wrong; None when it is well.
 
+    Of one that cannot be read now since it lies elsewhere, what was known before stays.
+
     Raises:
-        BlobError: The store cannot be read now, which says nothing of the original.
+        BlobError: Our own store cannot be read now, which says nothing of the original.
     """
-    kind = await _fault(original, blobs)
+    kind = await _finding(original, blobs)
     metrics.AUDITED.labels(kind or WELL).inc()
+    if kind is FindingKind.UNREADABLE:
+        log.warning("an original elsewhere cannot be read now", photo_id=str(original.photo_id))
+        return kind
     metrics.AUDITED_BYTES.inc(original.size)
     if await faults.note(original, kind):
         log.error("an original is not as it was stored", kind=kind, photo_id=str(original.photo_id))
     return kind
 
 
-async def _fault(original: Original, blobs: Blobs) -> FindingKind | None:
+async def _finding(original: Original, blobs: Blobs) -> FindingKind | None:
     digest = hashlib.sha256()
     try:
         async for chunk in blobs.read(original.blob_key):
             digest.update(chunk)
     except BlobNotFoundError:
         return FindingKind.MISSING
-    except OSError:  # the disk cannot read it
+    except BlobChangedError:
+        return FindingKind.CHANGED
+    except PlaceUnreadableError:
+        return FindingKind.UNREADABLE
+    except (OSError, ReferenceDamagedError):  # the disk cannot read it, or has something else
         return FindingKind.DAMAGED
     return None if digest.digest() == original.sha256 else FindingKind.DAMAGED
 
@@ -81,5 +91,7 @@ async def _existing(keys: list[str], *, blobs: Blobs, originals: Originals) -> l
             await blobs.stat(key)
         except BlobNotFoundError:
             continue
+        except ReferenceDamagedError:
+            log.warning("an orphan is no whole reference", key=key)
         found.append(Finding(FindingKind.ORPHAN, key))
     return found
