@@ -15,6 +15,7 @@ from gallery.runtime.logs import configure
 from gallery.runtime.settings import load
 from gallery.runtime.tracing import exporting
 from gallery.standalone.parts import KINDS
+from gallery.standalone.roles import STOP_WITHIN
 from gallery.standalone.settings import StandaloneSettings
 
 PR_SET_PDEATHSIG = 1
@@ -47,7 +48,14 @@ async def _until_stopped(name: str) -> None:
     if settings.database_url is None:
         raise SystemExit("a role works for a gallery that runs: GALLERY_DATABASE_URL is missing")
     role = asyncio.ensure_future(ROLES[name](Profile(settings, kinds=KINDS)))
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, role.cancel)
+
+    def stop() -> None:
+        role.cancel()
+        signal.alarm(
+            round(STOP_WITHIN.total_seconds())
+        )  # the end of us, whatever hangs: a parent that died kills nobody
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     with exporting(f"gallery-{name}", settings), suppress(asyncio.CancelledError):
         await role
 

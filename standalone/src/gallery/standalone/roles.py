@@ -8,12 +8,15 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 
+from gallery.runtime.background import finish
 from gallery.runtime.logs import get_logger
 
 log = get_logger(__name__)
 
 STOP_WITHIN = timedelta(seconds=10)
 """How long a role may take to hand its work back before it is killed; its leases then run out by themselves."""
+
+KILLED_WITHIN = STOP_WITHIN + timedelta(seconds=1)
 
 FIRST_PAUSE = timedelta(milliseconds=100)
 LONGEST_PAUSE = timedelta(seconds=5)
@@ -54,7 +57,7 @@ class Role:
                 pause = FIRST_PAUSE if lived > HEALTHY_AFTER.total_seconds() else min(pause * 2, LONGEST_PAUSE)
                 await asyncio.sleep(pause.total_seconds())
         finally:
-            await self._stop()
+            await finish(self._stop(), grace=KILLED_WITHIN)  # whoever ends us is impatient, and says so every second
 
     async def _start(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -73,7 +76,8 @@ class Role:
             return
         process.send_signal(signal.SIGTERM)
         try:
-            await asyncio.wait_for(process.wait(), STOP_WITHIN.total_seconds())
+            async with asyncio.timeout(STOP_WITHIN.total_seconds()):
+                await process.wait()
         except TimeoutError:
             process.kill()
             await process.wait()
