@@ -69,6 +69,18 @@ def labels(name: str) -> Manifest:
     return found
 
 
+def secret(name: str) -> str:
+    """The Secret of a workload; each service has its own."""
+    (found,) = [
+        each["secret"]["secretName"]
+        for each in WORKLOADS[name]["spec"]["template"]["spec"]["volumes"]
+        if each["name"] == "secrets"
+    ]
+    assert found == labels(name)["app.kubernetes.io/name"]
+    told: str = found
+    return told
+
+
 def commands_with(selector: Manifest) -> set[Command]:
     return {command(name) for name in WORKLOADS if selects(selector, labels(name))}
 
@@ -286,13 +298,25 @@ def test_mounts_the_secrets_that_a_process_reads(name: str) -> None:
     """The Secrets of the overlay for one machine are whole, so they show what has to be in others'."""
     generated = {each["name"]: each["literals"] for each in kustomization(FOLDER / "overlays/dev")["secretGenerator"]}
     read = {variable["value"] for variable in container(name).get("env", []) if variable["name"].endswith("_FILE")}
-    volumes = {each["name"]: each for each in WORKLOADS[name]["spec"]["template"]["spec"]["volumes"]}
     mounted = {each["mountPath"] for each in container(name)["volumeMounts"] if each["name"] == "secrets"}
-    assert mounted == ({"/secrets"} if read else set())
+    assert mounted == ({"/secrets"} if read or "kafka" in needs(command(name)).engines else set())
     for path in read:
-        secret = volumes["secrets"]["secret"]["secretName"]
-        assert secret == labels(name)["app.kubernetes.io/name"], "each service has its own"
-        assert path.removeprefix("/secrets/") in {literal.partition("=")[0] for literal in generated[secret]}
+        assert path.removeprefix("/secrets/") in {literal.partition("=")[0] for literal in generated[secret(name)]}
+
+
+@each_workload
+def test_can_log_in_to_kafka_by_what_the_documentation_says(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The settings are everybody's; whoever speaks to Kafka finds the files that they name among its own secrets."""
+    told = (ROOT / "docs/operations.md").read_text()
+    login = dict(re.findall(r"^(GALLERY_KAFKA_\w+)=(.+)$", told, re.MULTILINE))
+    secrets = {value.removeprefix("/secrets/") for value in login.values() if value.startswith("/secrets/")}
+    assert secrets == {"kafka_ca", "kafka_user", "kafka_password"}
+    check_settings(settings_of_all() | login, secrets=tmp_path, environment=monkeypatch)
+    if "kafka" in needs(command(name)).engines:
+        (row,) = re.findall(rf"^\| `{secret(name)}` \|.*$", told, re.MULTILINE)
+        assert "login to Kafka" in row
 
 
 def test_tells_who_runs_it_which_secrets_there_are() -> None:
