@@ -149,6 +149,7 @@ class Distributed:
             "GALLERY_BUS": "kafka",
             "GALLERY_SEARCH_INDEX": "elasticsearch",
             "GALLERY_S3_ENDPOINT": self.engines.s3.url,
+            "GALLERY_S3_PUBLIC_ENDPOINT": self.engines.s3.url,
             "GALLERY_S3_BUCKET": BUCKET,
             "GALLERY_S3_KEY_ID": self.engines.s3.key_id,
             "GALLERY_S3_SECRET": self.engines.s3.secret,
