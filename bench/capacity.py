@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from costs import Assumed, Costs, Rows
 from day import DAY, PEAK_TO_MEAN
+from simulation import Scaling
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,9 @@ def hosted(costs: Costs, load: Load) -> Plan:
     )
     return Plan(
         installations=installations,
-        workers=math.ceil(needed.analyse / (assumed.worker_cores * assumed.utilisation)),
+        workers=max(
+            installations * Scaling().least, math.ceil(needed.analyse / (assumed.worker_cores * assumed.utilisation))
+        ),
         # No consumer can need more processes than all of serving needs cores, nor more partitions than processes.
         partitions=max(assumed.partitions, math.ceil(needed.serving / assumed.utilisation / installations)),
         memory=memory,

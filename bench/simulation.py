@@ -54,7 +54,7 @@ class Scaling:
         cool_down: Seconds that fewer workers must have been enough before any are stopped.
     """
 
-    least: int = 1
+    least: int = 2
     most: int = 20
     photos: int = 200
     poll: float = 15.0
@@ -259,8 +259,8 @@ def scenarios(*, rate: float, at_home: float) -> list[Scenario]:
         Scenario("no backfill", HOSTED, worker),
         Scenario("a backfill of a million", MILLION, worker),
         Scenario("a backfill, each worker dies once an hour", MILLION, mortal),
-        Scenario("the same, and two are always there", MILLION, mortal, Scaling(least=2)),
+        Scenario("the same, and only one is always there", MILLION, mortal, Scaling(least=1)),
         Scenario("a backfill, five minutes to start a worker", MILLION, replace(worker, start_up=5 * 60)),
         Scenario("a backfill, five workers at most", MILLION, worker, Scaling(most=5)),
-        Scenario("embedded, one library", AT_HOME, Worker(at_home, start_up=0), Scaling(most=1)),
+        Scenario("embedded, one library", AT_HOME, Worker(at_home, start_up=0), Scaling(least=1, most=1)),
     ]
