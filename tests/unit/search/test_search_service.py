@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from support.search_bench import ANNA, BEN, LEASE, LIBRARY, Bench, Client, asking, fill, running_bench
 from support.search_indexes import ENGINES, opened
+from support.waiting import expect_soon
 
 from gallery.ports.search_index import Everything
 from gallery.runtime.background import background
@@ -223,6 +224,30 @@ async def test_a_change_during_the_work_is_taken_again(bench: Bench) -> None:
     assert await bench.indexing().step()
     assert await bench.indexed() == [(photo, 1), (photo, 2)]
     assert await bench.store.pending(LIBRARY) == 0
+
+
+async def test_a_taking_stays_with_who_works_on_it_however_long_that_takes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gallery.search.indexing.LEASE", timedelta(milliseconds=200))
+    photo = UUID(int=1)
+    bench.owners.add(photo)
+    await bench.note(photo)
+    bench.owners.hold = asyncio.Event()
+
+    async def lengthened() -> bool:
+        async with bench.database.read() as connection:
+            rows = await (await connection.execute("SELECT DISTINCT not_before FROM pending")).fetchall()
+        untils.update(row["not_before"] for row in rows)
+        return len(untils) > 3
+
+    untils: set[datetime] = set()
+    step = asyncio.create_task(bench.indexing().step())
+    await bench.owners.asked.wait()
+    await expect_soon(lengthened)
+    bench.owners.hold.set()
+    assert await step
+    assert await bench.indexed() == [(photo, 1)]
 
 
 async def test_one_that_lost_its_taking_writes_nothing(bench: Bench) -> None:

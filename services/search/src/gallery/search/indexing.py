@@ -10,6 +10,7 @@ from uuid import UUID
 
 from gallery.ports.search_index import SearchIndex
 from gallery.runtime import metrics
+from gallery.runtime.background import background
 from gallery.runtime.logs import get_logger
 from gallery.runtime.retry import is_transient
 from gallery.runtime.tracing import span
@@ -27,8 +28,11 @@ BATCH = 200
 FILLING = timedelta(milliseconds=200)
 """How long a batch may wait for others after the first change; what changes again meanwhile is composed once."""
 
-LEASE = timedelta(seconds=20)
-"""After this a taking counts as lost, and the photos are taken again."""
+LEASE = timedelta(seconds=6)
+"""A dead process holds its taking up for so long; a living one lengthens its lease four times in it."""
+
+TAKING_AT_MOST = timedelta(seconds=15)
+"""Then the owners or the index hang, and the photos are better tried again."""
 
 _POLL = timedelta(milliseconds=500)
 _LONGEST_PAUSE = timedelta(minutes=5)
@@ -39,6 +43,10 @@ class Pending(Protocol):
 
     async def claim(self, *, limit: int, lease: timedelta) -> Claim | None:
         """Take what is due, of one library; None when nothing is."""
+        ...
+
+    async def lengthen(self, claim: Claim, *, lease: timedelta) -> None:
+        """Keep what is still ours of it for so long from now."""
         ...
 
     async def settle(self, claim: Claim, composed: Sequence[Composed], gone: Sequence[UUID]) -> None:
@@ -96,7 +104,7 @@ class Indexing:
             return False
         try:
             with span("index"), metrics.INDEX_TIME.time():
-                async with asyncio.timeout(LEASE.total_seconds() * 0.75):
+                async with asyncio.timeout(TAKING_AT_MOST.total_seconds()), background(lease=self._keep(claim)):
                     await self._index_all(claim)
             metrics.INDEXED.inc(len(claim.revisions))
         except Exception as error:  # noqa: BLE001 - whatever it was, these photos come again
@@ -109,6 +117,12 @@ class Indexing:
             )
             return not is_transient(error)
         return True
+
+    async def _keep(self, claim: Claim) -> None:
+        """Lengthen the lease while somebody works under it."""
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 4)
+            await self._pending.lengthen(claim, lease=LEASE)
 
     async def _index_all(self, claim: Claim) -> None:
         ids = list(claim.revisions)

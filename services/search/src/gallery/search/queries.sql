@@ -24,6 +24,15 @@ FROM chosen, number
 WHERE (pending.library_id, pending.photo_id) = (chosen.library_id, chosen.photo_id)
 RETURNING pending.library_id, pending.photo_id, pending.revision, pending.attempts, pending.claim
 
+-- name: lengthen
+WITH held AS (
+    SELECT photo_id FROM pending
+    WHERE library_id = %(library_id)s AND photo_id = ANY(%(photo_ids)s) AND claim = %(claim)s
+    ORDER BY photo_id FOR UPDATE
+)
+UPDATE pending SET not_before = now() + %(lease)s FROM held
+WHERE pending.library_id = %(library_id)s AND pending.photo_id = held.photo_id
+
 -- name: give_back
 UPDATE pending SET claim = NULL, not_before = now() + %(pause)s, attempts = attempts - %(blameless)s::integer
 WHERE library_id = %(library_id)s AND photo_id = ANY(%(photo_ids)s) AND claim = %(claim)s

@@ -61,6 +61,11 @@ class Store:
             attempts=max(row["attempts"] for row in rows),
         )
 
+    async def lengthen(self, claim: Claim, *, lease: timedelta) -> None:
+        """Keep what is still ours of it for so long from now."""
+        async with self._database.transaction() as tx:
+            await tx.execute(queries.lengthen, {**_of(claim, list(claim.revisions)), "lease": lease})
+
     async def give_back(
         self, claim: Claim, photo_ids: Sequence[UUID], *, pause: timedelta, blameless: bool = False
     ) -> None:
