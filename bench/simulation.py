@@ -21,7 +21,7 @@ CLAIM, AHEAD, CLAIM_FROM = 8, 16, 4
 """Of the analyse role: photos of one claim at most, in hand at most, and places that are worth a claim."""
 TOGETHER = 4
 """Photos that each of its models' two threads sees at once."""
-LEASE = 10.0
+LEASE = 6.0
 """Seconds; a living worker lengthens it every quarter of that."""
 
 

@@ -40,6 +40,9 @@ FETCH_TIMEOUT = timedelta(seconds=1)
 FINISH_WITHIN = timedelta(seconds=2)
 """So long a rebalance waits for what is in flight; it holds up the whole group."""
 SAVE_AGAIN_AFTER = timedelta(seconds=1)
+SESSION = timedelta(seconds=6)
+"""A member that died holds its partitions up for so long, and those of the others when it is started again meanwhile.
+Brokers allow no less unless they are told to (``group.min.session.timeout.ms``)."""
 PATIENCE = timedelta(minutes=15)
 """More than all attempts at one message can take, or a message that always hangs would come again for ever."""
 
@@ -194,7 +197,7 @@ class KafkaBus:
         cluster: KafkaCluster,
         *,
         member: str | None = None,
-        session: timedelta = timedelta(seconds=10),
+        session: timedelta = SESSION,
         patience: timedelta = PATIENCE,
     ) -> None:
         self._cluster = cluster

@@ -33,7 +33,7 @@ AHEAD = 2 * BATCH
 CLAIM_FROM = BATCH // 2
 """Free places that are worth a claim."""
 
-LEASE = timedelta(seconds=10)
+LEASE = timedelta(seconds=6)
 """A dead process holds its photos up for so long; a living one lengthens its leases four times in it."""
 
 CLAIMS = 20
