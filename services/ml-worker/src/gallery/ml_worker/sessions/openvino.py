@@ -5,6 +5,8 @@ from pathlib import Path
 from threading import local
 from typing import Any
 
+import numpy as np
+
 from gallery.ml_worker.sessions import Session, Tensor
 from gallery.ml_worker.sessions.graph import read_graph
 
@@ -22,6 +24,9 @@ class OpenVinoRuntime:
         """
         import openvino
 
+        # Its binding to numpy is made at the first use of a tensor's data. Two threads that come to it together wait
+        # for one another for ever, one with the interpreter's lock (seen in 2026.4.1), so it is made here.
+        _ = openvino.Tensor(np.zeros(1, np.float32)).data
         self._core: Any = openvino.Core()
         self._threads = threads
         self._has_bfloat16 = "BF16" in self._core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
