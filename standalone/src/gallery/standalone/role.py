@@ -11,6 +11,8 @@ from contextlib import suppress
 from gallery.adapters.profile import Profile
 from gallery.ml_worker import main as ml_worker
 from gallery.ml_worker.settings import MlWorkerSettings
+from gallery.runtime import liveness
+from gallery.runtime.background import background
 from gallery.runtime.logs import configure
 from gallery.runtime.settings import load
 from gallery.runtime.tracing import exporting
@@ -47,17 +49,28 @@ async def _until_stopped(name: str) -> None:
     settings = load(StandaloneSettings, beside=KINDS)
     if settings.database_url is None:
         raise SystemExit("a role works for a gallery that runs: GALLERY_DATABASE_URL is missing")
-    role = asyncio.ensure_future(ROLES[name](Profile(settings, kinds=KINDS)))
+    role = asyncio.ensure_future(_watched(ROLES[name](Profile(settings, kinds=KINDS))))
 
     def stop() -> None:
         role.cancel()
-        signal.alarm(
-            round(STOP_WITHIN.total_seconds())
-        )  # the end of us, whatever hangs: a parent that died kills nobody
+        # Whatever hangs, this ends us: a parent that has died kills nobody.
+        signal.alarm(round(STOP_WITHIN.total_seconds()))
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop)
     with exporting(f"gallery-{name}", settings), suppress(asyncio.CancelledError):
         await role
+
+
+async def _watched(work: Awaitable[None]) -> None:
+    async with background(watch=liveness.watch(), stop=_stop_when_stuck()):
+        await work
+
+
+async def _stop_when_stuck() -> None:
+    """Be started anew when a step hangs, as a cluster does with a process that is not live."""
+    while not liveness.stuck():  # noqa: ASYNC110  # what hangs sets no event
+        await asyncio.sleep(liveness.LOOK_EVERY.total_seconds())
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
