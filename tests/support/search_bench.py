@@ -46,7 +46,7 @@ class Bench:
     def indexing(self) -> Indexing:
         owners = HttpOwners(metadata=self.owners.metadata(), ml_worker=self.owners.ml_worker())
         composer = Composer(Analyser("english"))
-        return Indexing(pending=self.store, owners=owners, index=self.index, composer=composer)
+        return Indexing(pending=self.store, owners=owners, index=self.index, composer=composer, filling=timedelta(0))
 
     async def note(self, *photos: UUID, revision: int = 1) -> None:
         async with self.database.transaction() as tx:

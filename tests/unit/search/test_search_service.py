@@ -250,6 +250,20 @@ async def test_a_taking_stays_with_who_works_on_it_however_long_that_takes(
     assert await bench.indexed() == [(photo, 1)]
 
 
+async def test_a_change_waits_for_others_of_its_library_and_takes_younger_ones_with_it(bench: Bench) -> None:
+    first, second = UUID(int=1), UUID(int=2)
+    await bench.note(first)
+    a_while = timedelta(minutes=1)
+    assert await bench.store.claim(limit=9, lease=LEASE, filling=a_while) is None
+    async with bench.database.transaction() as tx:
+        await tx.execute("UPDATE pending SET not_before = now() - %s", [a_while])
+    await bench.note(first, revision=2)
+    await bench.note(second)
+    taken = await bench.store.claim(limit=9, lease=LEASE, filling=a_while)
+    assert taken
+    assert taken.revisions == {first: 2, second: 1}, "a photo that changes without a pause is not put off for ever"
+
+
 async def test_one_that_lost_its_taking_writes_nothing(bench: Bench) -> None:
     photo = UUID(int=1)
     bench.owners.add(photo)

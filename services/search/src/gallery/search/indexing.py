@@ -26,7 +26,8 @@ BATCH = 200
 """Photos in one taking; owners answer at most 500 ids."""
 
 FILLING = timedelta(milliseconds=200)
-"""How long a batch may wait for others after the first change; what changes again meanwhile is composed once."""
+"""How long a library's first change waits for others; what changes again meanwhile is composed once. While photos come
+without a pause, this bounds how often an index has to make what it took visible, the dearest part of a taking."""
 
 LEASE = timedelta(seconds=6)
 """A dead process holds its taking up for so long; a living one lengthens its lease four times in it."""
@@ -41,8 +42,8 @@ _LONGEST_PAUSE = timedelta(minutes=5)
 class Pending(Protocol):
     """The table of photos whose document is old."""
 
-    async def claim(self, *, limit: int, lease: timedelta) -> Claim | None:
-        """Take what is due, of one library; None when nothing is."""
+    async def claim(self, *, limit: int, lease: timedelta, filling: timedelta) -> Claim | None:
+        """Take all that is due of one library whose oldest change has waited so long; None when there is none."""
         ...
 
     async def lengthen(self, claim: Claim, *, lease: timedelta) -> None:
@@ -70,11 +71,20 @@ class _Batch:
 class Indexing:
     """One loop; any number of them may run over the same table."""
 
-    def __init__(self, *, pending: Pending, owners: Owners, index: SearchIndex, composer: Composer) -> None:
+    def __init__(
+        self,
+        *,
+        pending: Pending,
+        owners: Owners,
+        index: SearchIndex,
+        composer: Composer,
+        filling: timedelta = FILLING,
+    ) -> None:
         self._pending = pending
         self._owners = owners
         self._index = index
         self._composer = composer
+        self._filling = filling
         self._changed = asyncio.Event()
 
     def wake(self) -> None:
@@ -95,11 +105,11 @@ class Indexing:
             except TimeoutError:
                 continue
             self._changed.clear()
-            await asyncio.sleep(FILLING.total_seconds())
+            await asyncio.sleep(self._filling.total_seconds())
 
     async def step(self) -> bool:
         """Index one taking; False when nothing was due, or when others would fail as well."""
-        claim = await self._pending.claim(limit=BATCH, lease=LEASE)
+        claim = await self._pending.claim(limit=BATCH, lease=LEASE, filling=self._filling)
         if claim is None:
             return False
         try:

@@ -4,13 +4,14 @@ INSERT INTO pending AS known (library_id, photo_id, revision)
 SELECT * FROM unnest(%(library_ids)s::uuid[], %(photo_ids)s::uuid[], %(revisions)s::bigint[])
 ON CONFLICT (library_id, photo_id) DO UPDATE SET
     revision = greatest(known.revision, excluded.revision),
-    not_before = CASE WHEN known.claim IS NULL THEN now() ELSE known.not_before END
+    not_before = CASE WHEN known.claim IS NULL THEN least(known.not_before, now()) ELSE known.not_before END
 
 -- name: claim
--- The oldest due row names the library; one that failed often is taken alone, so that it cannot spoil a batch.
+-- The oldest due row names the library, and the younger ones come with it; one that failed often is taken alone, so
+-- that it cannot spoil a batch.
 WITH oldest AS (
     SELECT library_id, attempts >= %(alone_after)s AS alone FROM pending
-    WHERE not_before <= now() ORDER BY not_before LIMIT 1
+    WHERE not_before <= now() - %(filling)s::interval ORDER BY not_before LIMIT 1
 ), chosen AS (
     SELECT library_id, photo_id FROM pending
     WHERE library_id = (SELECT library_id FROM oldest) AND not_before <= now()

@@ -47,10 +47,10 @@ class Store:
         person = {"library_id": library_id, "person_id": person_id, "revision": revision, "name": name}
         await tx.execute(queries.put_person, {**person, "terms": name_terms(name)})
 
-    async def claim(self, *, limit: int, lease: timedelta) -> Claim | None:
-        """Take what is due, of one library."""
+    async def claim(self, *, limit: int, lease: timedelta, filling: timedelta = timedelta(0)) -> Claim | None:
+        """Take what is due, of one library whose oldest change has waited so long."""
         async with self._database.transaction() as tx:
-            bounds = {"limit": limit, "lease": lease, "alone_after": ALONE_AFTER}
+            bounds = {"limit": limit, "lease": lease, "filling": filling, "alone_after": ALONE_AFTER}
             rows = await (await tx.execute(queries.claim, bounds)).fetchall()
         if not rows:
             return None
