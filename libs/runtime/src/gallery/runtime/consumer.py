@@ -44,7 +44,7 @@ IN_FLIGHT = 256
 """Read ahead so far, so that a key that pauses leaves work for the others."""
 POLL_TIMEOUT = timedelta(seconds=1)
 REPLAY_EVERY = timedelta(seconds=1)
-COMMIT_PAUSE = timedelta(milliseconds=50)
+COMMIT_PAUSE = timedelta(milliseconds=500)
 """Offsets of one pause are committed together; the inbox knows what was handled, so a late offset costs nothing."""
 KEYS_AT_ONCE = 4
 """As many as the service's pool has connections; more would only wait for one."""
