@@ -1,259 +1,255 @@
 """A gallery of many processes under faults: nothing lost, nothing twice, nothing older wins, poison set aside.
 
-Photos are uploaded without a pause while processes are killed and frozen, engines are restarted, and links go bad; some
-facts come twice, some records are garbage. A journal says what was acknowledged; in the end every store is held to it.
-``make test-engines`` runs some minutes of it, ``make soak`` hundreds of faults. The seed tells the run; it is printed.
+Photos are uploaded without a pause while processes are killed and frozen, engines are restarted, links go bad and the
+disk of the originals is full; all facts come twice, some records are garbage, and some photos meet a mistake in the
+program, which is mended at the end, when they are replayed. A journal says what was acknowledged; in the end every
+store is held to it. ``make test-engines`` runs some minutes of it, ``make soak`` hundreds of faults. The seed tells the
+run; it is printed with a table.
 """
 
 import asyncio
-import hashlib
 import os
-import random
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
 
-import httpx
-import numpy as np
 import psycopg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
-from PIL import Image
-from psycopg.rows import dict_row
-from support.distributed import TOKEN, Distributed, Engines
-from support.faults import Saboteur, Step, linked, schedule
-from support.pictures import saved
-
-from gallery.adapters.kafka_records import to_message, to_record
-from gallery.events.topics import Topic
-from gallery.events.v1.uploads_pb2 import PhotoUploaded
-from gallery.ports.bus import Message
-from gallery.runtime.ids import uuid7
+from support import poison
+from support.disks import small_disk_where_allowed
+from support.distributed import BUCKET, TOKEN, Distributed, Engines
+from support.engines.process import port_of
+from support.facts_again import repeat_everything
+from support.fault_checks import Checker
+from support.fault_letters import Letters
+from support.fault_report import STILL_AT_MOST_SECONDS, Progress, Report, seconds_of, shares_of
+from support.faults import Kind, Saboteur, Step, Victims, kinds_of_faults, linked, schedule
+from support.generating import FIRST, Generator, file
+from support.poison import SERVICES, garbage, garbled, struck, throw_in
+from support.tcp_faults import TcpFaults
+from support.uploading import UPLOADERS, Acknowledged, Feeder, picture
 
 FAULTS = int(os.environ.get("GALLERY_TEST_FAULTS", "60"))
+PHOTOS = int(os.environ.get("GALLERY_TEST_FAULTS_PHOTOS", "0"))
+"""At least so many, of which nine in ten are generated: facts without an upload and without a look. Without a number,
+all are real, and as many as go through meanwhile.
+"""
+GENERATED = PHOTOS * 9 // 10
 SEED = int(os.environ.get("GALLERY_TEST_SEED", "2026"))
-POISON = b"\xff\xff is no protobuf"
-POISON_SHARE = 0.01
 COUNTS = {"upload-serve": 2, "metadata-consume": 2, "ml-worker-consume": 2, "search-consume": 2, "ml-worker-analyse": 2}
-UPLOADS_A_SECOND = 3.0
-SETTLES_WITHIN_SECONDS = 300
-ADDRESSES = {"S3_ENDPOINT": "s3", "ELASTIC_URL": "elasticsearch"}
-"""Settings that name an engine which is reached over a link that goes bad."""
-
-OLD_DOCUMENTS = """
-    SELECT photo_id FROM search.documents JOIN metadata.photos ON id = photo_id
-    WHERE catalogue_revision < photos.revision
-"""
-SAID_LATE = """
-    SELECT * FROM (
-        SELECT key, revision, lag(revision) OVER (PARTITION BY topic, key ORDER BY epoch, xid, seq) AS before
-        FROM metadata.outbox
-    ) AS said
-    WHERE before >= revision
-"""
+AFTER = 40
+"""Photos that come when all faults are over."""
+ON_THE_WAY = 300
+"""Photos; more would only wait, and nobody could tell a queue from a fault."""
+LOOK_EVERY_SECONDS = 0.5
+DISK = "2g"
+MOST_PICTURES = 10_000
+LIBRARY = "SELECT library_id FROM gateway.owners"
 
 pytestmark = pytest.mark.engine
 
 
-def picture(number: int) -> bytes:
-    """A small photo like no other."""
-    pixels = np.random.default_rng(number).integers(0, 255, (72, 96, 3), np.uint8)
-    return saved(Image.fromarray(pixels), "JPEG", quality=70)
+@dataclass
+class Scene:
+    """A gallery and all that can be harmed of it."""
+
+    gallery: Distributed
+    victims: Victims
+
+    def kinds(self) -> list[Kind]:
+        """What can happen here."""
+        return kinds_of_faults(
+            processes=list(self.victims.processes),
+            engines=list(self.victims.engines),
+            links=list(self.victims.links),
+            http=["link to s3"],
+            disks=list(self.victims.disks),
+        )
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Scene]:
+    """Run a gallery over engines of its own, three of them behind links, one on a small disk, for the block's time."""
+    with ExitStack() as stack:
+        disk = folder / "engines/s3"
+        disk.mkdir(parents=True)
+        mounted = stack.enter_context(small_disk_where_allowed(disk, size=DISK))
+        engines = Engines.in_folder(folder / "engines")
+        ports = {
+            "kafka": engines.kafka.port,
+            "s3": engines.s3.port,
+            "elasticsearch": port_of(engines.elasticsearch.url),
+        }
+        links = stack.enter_context(linked(ports))
+        engines.kafka.advertise(links["kafka"].port)
+        stack.enter_context(engines.running())
+        gallery = Distributed(folder, engines, _by_links(links))
+        stack.enter_context(gallery.running(COUNTS))
+        victims = Victims(
+            processes={process.name: process for process in gallery.all()},
+            engines=dict(engines.by_name()),
+            links={f"link to {name}": link for name, link in links.items()},
+            disks={"disk of s3": disk} if mounted else {},
+        )
+        yield Scene(gallery, victims)
+
+
+def _by_links(links: Mapping[str, TcpFaults]) -> dict[str, str]:
+    """Settings that name the links in place of the engines."""
+    return {
+        "GALLERY_KAFKA_SERVERS": f"127.0.0.1:{links['kafka'].port}",
+        "GALLERY_S3_ENDPOINT": f"http://127.0.0.1:{links['s3'].port}",
+        "GALLERY_ELASTIC_URL": f"http://127.0.0.1:{links['elasticsearch'].port}",
+    }
+
+
+class Road:
+    """How many photos are on their way through the gallery."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._found = 0
+        self._looked = -LOOK_EVERY_SECONDS
+
+    def is_full(self, acknowledged: int) -> bool:
+        """Whether enough are; while nobody can tell, what was seen last counts."""
+        if time.monotonic() > self._looked + LOOK_EVERY_SECONDS:
+            self._looked = time.monotonic()
+            with suppress(psycopg.OperationalError), psycopg.connect(self._url, connect_timeout=5) as connection:
+                ((self._found,),) = connection.execute("SELECT count(*) FROM search.documents").fetchall()
+        return acknowledged - self._found > ON_THE_WAY
 
 
 @dataclass
-class Feeder:
-    """Uploads without a pause, again and again until each photo is acknowledged.
+class Crowd:
+    """All who bring photos, into one journal, and throw garbage in beside."""
 
-    Attributes:
-        journal: sha256 of every acknowledged photo, with the id that it got.
-        poison: Ids of events that nobody can handle.
-    """
+    feeder: Feeder
+    generator: Generator
 
-    gallery: Distributed
-    journal: dict[bytes, UUID] = field(default_factory=dict)
-    poison: set[UUID] = field(default_factory=set)
-    refused: Counter[str] = field(default_factory=Counter)
-    done: threading.Event = field(default_factory=threading.Event)
+    @classmethod
+    def of(cls, gallery: Distributed) -> "Crowd":
+        """Prepare, and let some of the photos meet a mistake."""
+        engines, journal = gallery.engines, dict[bytes, Acknowledged]()
+        road = Road(engines.postgres.url)
+
+        def throw_garbage_in(number: int) -> None:
+            if garbled(number):
+                throw_in(engines.kafka.servers, garbage(SEED, number))
+
+        def has_its_share(real: int) -> bool:
+            enough = GENERATED > 0 and real > len(journal) // 10 + UPLOADERS
+            return enough or road.is_full(len(journal))
+
+        feeder = Feeder(gallery.gateway, TOKEN, SEED, has_its_share, throw_garbage_in, journal)
+        with psycopg.connect(engines.postgres.url) as connection:
+            ((library,),) = connection.execute(LIBRARY).fetchall()
+        bucket, full = engines.s3.data / BUCKET, lambda: road.is_full(len(journal))
+        generator = Generator(engines.postgres.url, bucket, library, SEED, full, throw_garbage_in, journal)
+        real = ((number, partial(picture, SEED)) for number in range(MOST_PICTURES))
+        others = ((number, partial(file, SEED)) for number in range(FIRST, FIRST + GENERATED))
+        poison.plant(engines.postgres.url, [*real, *others])
+        return cls(feeder, generator)
+
+    @property
+    def journal(self) -> Mapping[bytes, Acknowledged]:
+        """All photos that were acknowledged."""
+        return self.feeder.journal
 
     @contextmanager
-    def feeding(self) -> Iterator[None]:
-        """Upload from a thread for the block's time."""
-        thread = threading.Thread(target=self._run)
-        thread.start()
-        try:
+    def coming(self) -> Iterator[None]:
+        """Bring photos for the block's time, and generate all that are to be generated."""
+        with self.feeder.feeding(), ThreadPoolExecutor(1) as thread:
+            generating = thread.submit(self.generator.write, GENERATED)
             yield
-        finally:
-            self.done.set()
-            thread.join()
-
-    def _run(self) -> None:
-        chance, number = random.Random(SEED), 0
-        address = f"{self.gallery.gateway}/api/v1/uploads"
-        with httpx.Client(headers={"authorization": f"Bearer {TOKEN}"}, timeout=20) as client:
-            while not self.done.is_set():
-                number += 1
-                self._upload(client, address, picture(SEED * 1_000_000 + number))
-                if chance.random() < POISON_SHARE:
-                    self._poison()
-                self.done.wait(1 / UPLOADS_A_SECOND)
-
-    def _upload(self, client: httpx.Client, address: str, content: bytes) -> None:
-        digest = hashlib.sha256(content).digest()
-        while True:
-            try:
-                answer = client.post(address, files={"file": (f"{digest.hex()[:8]}.jpg", content)})
-            except httpx.TransportError as error:
-                self.refused[type(error).__name__] += 1
-            else:
-                if answer.is_success and (photo := answer.json()["uploads"][0].get("photo")):
-                    self.journal[digest] = UUID(photo)
-                    return
-                self.refused[str(answer.status_code)] += 1
-            time.sleep(0.5)
-
-    def _poison(self) -> None:
-        """Put a fact into Kafka that says it is something else than it is, as a broken producer would."""
-        message = Message(
-            id=uuid7(),
-            topic=Topic.UPLOADS,
-            type=PhotoUploaded.DESCRIPTOR.full_name,
-            key=str(uuid4()),
-            library_id=uuid4(),
-            revision=1,
-            at=datetime.now(UTC),
-            data=POISON,
-        )
-        with suppress(TimeoutError, KafkaError):  # nobody knows then whether it is there
-            asyncio.run(publish(self.gallery.engines.kafka.servers, [message]))
-            self.poison.add(message.id)
+            generating.result()
 
 
-async def publish(servers: str, messages: Sequence[Message]) -> None:
-    """Put facts into Kafka behind the relays' back."""
-    async with asyncio.timeout(10), AIOKafkaProducer(bootstrap_servers=servers) as producer:
-        for message in messages:
-            await producer.send_and_wait(message.topic, **to_record(message))
+def letters_of(checker: Checker, crowd: Crowd) -> Letters:
+    """What has to be set aside of what came."""
+    photos = crowd.journal.values()
+    by_service = {service: {each.photo for each in photos if struck(each.number) == service} for service in SERVICES}
+    return Letters(checker, by_service, {garbage(SEED, each.number).id for each in photos if garbled(each.number)})
 
 
-async def repeat_everything(servers: str) -> int:
-    """Say all facts a second time, from the first on; how many there were."""
-    messages: list[Message] = []
-    async with AIOKafkaConsumer(*Topic, bootstrap_servers=servers, auto_offset_reset="earliest") as consumer:
-        while found := await consumer.getmany(timeout_ms=3000):
-            messages += [
-                to_message(record, topic=partition.topic) for partition, some in found.items() for record in some
-            ]
-    async with AIOKafkaProducer(bootstrap_servers=servers) as producer:
-        for message in messages:
-            await producer.send(message.topic, **to_record(message))
-    return len(messages)
+def harm(scene: Scene, steps: Sequence[Step], crowd: Crowd) -> Saboteur:
+    """Let photos come while all this happens, and until there are enough, some of them after the last fault."""
+    saboteur = Saboteur(scene.victims)
+    with crowd.coming():
+        saboteur.carry_out(steps)
+        enough = max(PHOTOS, len(crowd.journal) + AFTER)
+        while len(crowd.journal) < enough:
+            saboteur.look_after()
+            time.sleep(LOOK_EVERY_SECONDS)
+    return saboteur
 
 
-@dataclass
-class Checker:
-    """Holds every store to the journal."""
-
-    gallery: Distributed
-
-    def ask(self, path: str, *, method: str = "GET") -> Any:
-        """Ask the public API."""
-        headers = {"authorization": f"Bearer {TOKEN}"}
-        answer = httpx.request(method, f"{self.gallery.gateway}/api/v1{path}", headers=headers, timeout=60)
-        return answer.raise_for_status().json()
-
-    def rows(self, query: str) -> list[dict[str, Any]]:
-        """Ask the database."""
-        with psycopg.connect(self.gallery.engines.postgres.url, row_factory=dict_row) as connection:
-            return connection.execute(query.encode()).fetchall()
-
-    def settle(self, photos: int) -> float:
-        """Wait until every photo has ended; how long the oldest stage had been pending at most, seconds."""
-        deadline, oldest = time.monotonic() + SETTLES_WITHIN_SECONDS, 0.0
-        while time.monotonic() < deadline:
-            status = self.ask("/status")
-            oldest = max(oldest, status["oldest_pending_seconds"] or 0.0)
-            pending = sum(stage["pending"] for stage in status["stages"].values())
-            if status["photos"] == photos and not pending and not status["search"]["pending"]:
-                return oldest
-            time.sleep(0.5)
-        raise AssertionError(f"not settled: {self.ask('/status')}")
-
-    def check_originals(self, journal: Mapping[bytes, UUID]) -> None:
-        """Each acknowledged photo is there once, under the id that was told, with its bytes."""
-        stored = self.rows("SELECT sha256, photo_id FROM upload.originals")
-        assert {bytes(row["sha256"]): row["photo_id"] for row in stored} == dict(journal)
-        assert len(stored) == len(journal)
-        assert self.ask("/verify", method="POST")["findings"] == []
-
-    def check_catalogue(self, journal: Mapping[bytes, UUID]) -> None:
-        """Each has one row with every stage done, and is found as it is now."""
-        assert self.ask("/status")["consistent"]
-        ids = {row["id"] for row in self.rows("SELECT id FROM metadata.photos WHERE uploaded_at IS NOT NULL")}
-        assert ids == set(journal.values())
-        assert self.rows("SELECT DISTINCT state FROM metadata.ledger") == [{"state": "done"}]
-        assert self.rows(OLD_DOCUMENTS) == []
-        assert self.ask("/search?q=date:1900..2100&limit=1")["total"] == len(journal)
-
-    def check_facts(self) -> None:
-        """No revision of a photo is said twice, and none after a newer one."""
-        assert self.rows(SAID_LATE) == []
-
-    def check_dead_letters(self, poison: set[UUID]) -> None:
-        """All poison is set aside, once for each who heard it, and nothing else is."""
-        for schema in ("metadata", "ml_worker"):
-            letters = self.rows(f"SELECT event_id, data FROM {schema}.dead_letters")  # noqa: S608  # our own names
-            assert {bytes(letter["data"]) for letter in letters} <= {POISON}
-            assert {letter["event_id"] for letter in letters} >= poison
-        assert self.rows("SELECT 1 FROM search.dead_letters") == []
+def put_right(scene: Scene, checker: Checker, letters: Letters) -> int:
+    """Say everything twice, mend the mistake, and have handled what it had stopped; how many facts were said twice."""
+    letters.wait_for_poison()
+    repeated = asyncio.run(repeat_everything(scene.gallery.engines.kafka.servers))
+    checker.settle(but=letters.all_struck)
+    poison.mend(scene.gallery.engines.postgres.url)
+    letters.replay_parked()
+    letters.replay_garbage()
+    checker.settle()
+    return repeated
 
 
 def test_faults_lose_nothing_and_do_nothing_twice(tmp_path: Path) -> None:
-    engines = Engines.in_folder(tmp_path / "engines")
-    with (
-        engines.running(),
-        linked({"s3": engines.s3.port, "elasticsearch": port_of(engines.elasticsearch.url)}) as links,
-    ):
-        settings = {f"GALLERY_{name}": f"http://127.0.0.1:{links[link].port}" for name, link in ADDRESSES.items()}
-        gallery = Distributed(tmp_path, engines, settings)
-        with gallery.running(COUNTS):
-            steps = schedule(
-                SEED,
-                FAULTS,
-                processes=[process.name for process in gallery.all()],
-                links=[f"link to {name}" for name in links],
-                engines=list(engines.by_name()),
-            )
-            feeder, checker = Feeder(gallery), Checker(gallery)
-            saboteur = Saboteur(gallery, links={f"link to {name}": link for name, link in links.items()})
-            with feeder.feeding():
-                saboteur.carry_out(steps)
-            repeated = asyncio.run(repeat_everything(engines.kafka.servers))
-            oldest = checker.settle(len(feeder.journal))
-            tell(feeder, steps, saboteur, repeated=repeated, oldest=oldest)
-            checker.check_originals(feeder.journal)
-            checker.check_catalogue(feeder.journal)
-            checker.check_facts()
-            checker.check_dead_letters(feeder.poison)
+    report = Report()
+    with staged(tmp_path) as scene:
+        steps = schedule(SEED, FAULTS, scene.kinds())
+        crowd, began = Crowd.of(scene.gallery), time.monotonic()
+        saboteur = harm(scene, steps, crowd)
+        came_in = time.monotonic() - began
+        ids = {digest: each.photo for digest, each in crowd.journal.items()}
+        checker = Checker(scene.gallery, ids, generated=GENERATED)
+        letters = letters_of(checker, crowd)
+        repeated = put_right(scene, checker, letters)
+        progress = Progress.of(checker)
+        still = progress.stillness(saboteur.downs, but=letters.all_struck)
+        for people in scene.gallery.processes["ml-worker-people"]:
+            people.stop()  # only one process may read its vectors
+
+        report.figures(
+            {
+                "seed": SEED,
+                "photos, and the seconds in which they came": f"{len(ids)}, {came_in:.0f}",
+                "of them generated": GENERATED,
+                "facts of them, and facts said a second time": f"{progress.facts}, {repeated}",
+                "uploads sent again, by what came back": dict(crowd.feeder.refused),
+                "processes that ended by themselves": dict(saboteur.ended),
+                "poison: facts that are garbage": len(letters.garbage),
+                "poison: photos that met a mistake, mended and replayed": len(letters.all_struck),
+                "parked beside poison, and replayed": dict(Counter(letters.innocent)),
+                "engines down, seconds in all": f"{seconds_of(saboteur.downs):.0f}",
+                "a photo stood still, seconds with all engines up: median, p95, max": shares_of(still, between=", "),
+            }
+        )
+        report.faults(steps, progress.recoveries(saboteur.healed, saboteur.downs))
+        report.checks(
+            {
+                "0 lost: a row of each, under the id that was told, said once": checker.check_originals,
+                "0 lost: each original and rendition in the bucket, byte for byte": checker.check_blobs,
+                "0 twice: each analysed, resolved and counted once, every stage done": checker.check_catalogue,
+                "0 older: no revision said twice, or after a newer one": checker.check_facts,
+                "0 older: Postgres and Elasticsearch have the newest documents": checker.check_index,
+                "vectors: each face finds itself, and there are no others": checker.check_vectors,
+                "all poison in dead letters, replayable, and nothing else": letters.check,
+                "no photo stood still for 60 s unless parked": lambda: check_progress(still),
+            }
+        )
+    print(report)  # noqa: T201  # for whoever reads the run
+    assert report.failed == []
 
 
-def port_of(url: str) -> int:
-    port = httpx.URL(url).port
-    assert port is not None
-    return port
-
-
-def tell(feeder: Feeder, steps: Sequence[Step], saboteur: Saboteur, *, repeated: int, oldest: float) -> None:
-    """Say what happened, for whoever reads the run."""
-    kinds = ", ".join(f"{kind} {number}" for kind, number in sorted(Counter(step.kind for step in steps).items()))
-    print(f"\nseed {SEED}: {len(feeder.journal)} photos acknowledged, {len(steps)} faults: {kinds}")  # noqa: T201  # for whoever reads the run
-    print(f"uploads that had to be repeated: {dict(feeder.refused)}; ended by themselves: {dict(saboteur.ended)}")  # noqa: T201  # for whoever reads the run
-    print(f"{len(feeder.poison)} poisoned, {repeated} facts said twice, oldest pending stage {oldest:.0f} s")  # noqa: T201  # for whoever reads the run
+def check_progress(still: Sequence[float]) -> None:
+    """Nothing stood still for too long."""
+    late = sorted(seconds for seconds in still if seconds > STILL_AT_MOST_SECONDS)
+    assert not late, f"{len(late)} photos stood still, for {late[-1]:.0f} s at most"

@@ -13,15 +13,22 @@ import pytest
 @contextmanager
 def small_disk(folder: Path, *, size: str) -> Iterator[None]:
     """Lay a file system of a size such as ``1m`` over a folder, where we may mount one; else the test is skipped."""
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip("needs the right to mount a small tmpfs")
-    try:
+    with small_disk_where_allowed(folder, size=size) as mounted:
+        if not mounted:
+            pytest.skip("needs the right to mount a small tmpfs")
         yield
+
+
+@contextmanager
+def small_disk_where_allowed(folder: Path, *, size: str) -> Iterator[bool]:
+    """Lay a file system of a size over a folder; says whether we may."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        yield mounted
     finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+        if mounted:
+            subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def free(folder: Path) -> int:

@@ -11,17 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import boto3
-import httpx
 from support.engines.elasticsearch import Elasticsearch
 from support.engines.kafka import Kafka
 from support.engines.postgres import Postgres
-from support.engines.process import EngineProcess, free_port
+from support.engines.process import EngineProcess, answers, free_port
 from support.engines.versitygw import Versitygw
 
 BIN = Path(sys.executable).parent
 BUCKET = "gallery"
 TOKEN = "the-owner-of-a-gallery-under-test"  # noqa: S105  # opens nothing else
-READY_WITHIN_SECONDS = 60
+READY_WITHIN_SECONDS = 120
 
 SERVING = ("upload", "metadata", "ml-worker", "search", "gateway")
 CONSUMING = ("metadata", "ml-worker", "search")
@@ -98,9 +97,7 @@ class RoleProcess:
 
     def is_ready(self) -> bool:
         """Whether it says so."""
-        with suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/health/ready", timeout=2).is_success
-        return False
+        return answers(f"{self.url}/health/ready", within_seconds=2)
 
 
 @dataclass

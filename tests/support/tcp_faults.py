@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback whose faults are switched while it runs: slow, silent, cut off, half closed, refusing."""
+"""A TCP proxy on loopback whose faults are switched while it runs: slow, silent, cut, half closed, refusing, busy."""
 
 import asyncio
 import itertools
@@ -33,11 +33,13 @@ class Way:
         latency: Each piece of up to 64 KiB comes so much later.
         silent: Bytes vanish, the connections stay.
         cut: What happens at a cut.
+        answer: Whoever sends something is told this and nothing else, as a front of a busy server does.
     """
 
     latency: timedelta = timedelta(0)
     silent: bool = False
     cut: Cut = Cut.RESET
+    answer: bytes | None = None
     _left: int | None = field(default=None, init=False)
     _cuts: Iterator[int] = field(default=iter(()), init=False)
 
@@ -158,6 +160,9 @@ class _Connection:
                 await asyncio.sleep(way.latency.total_seconds())
                 if way.silent:
                     continue
+                if way.answer is not None:
+                    await self._turn_away(source, sink, way.answer)
+                    return
                 passing = way.passing(len(piece))
                 sink.write(piece[:passing])
                 await sink.drain()
@@ -170,6 +175,15 @@ class _Connection:
         """Let both ends see a reset."""
         for end in self._ends:
             _reset(end)
+
+    async def _turn_away(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, answer: bytes) -> None:
+        """Answer in place of the other end, and read what still comes: else a reset would overtake the answer."""
+        sink.close()
+        (asker,) = (end for end in self._ends if end is not sink)
+        asker.write(answer)
+        asker.write_eof()
+        while await source.read(_PIECE):
+            pass
 
     async def _cut(self, cut: Cut, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         if cut is Cut.RESET:

@@ -6,19 +6,17 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
-from support.engines.process import EngineProcess, fetched, free_port
+from support.engines.process import EngineProcess, answers, fetched, free_port
 
 VERSION = "9.5.4"
 ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 
 OLDEST_JAVA = 21
-STARTS_WITHIN_SECONDS = 180
+STARTS_WITHIN_SECONDS = 300
 
 USER_WHEN_ROOT = "nobody"
 """The server refuses to run as root."""
@@ -80,10 +78,7 @@ class Elasticsearch:
         self._process.wait_until(self._healthy, within_seconds=STARTS_WITHIN_SECONDS)
 
     def _healthy(self) -> bool:
-        with suppress(httpx.TransportError):
-            health = httpx.get(f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=1s", timeout=3)
-            return health.status_code == httpx.codes.OK
-        return False
+        return answers(f"{self.url}/_cluster/health?wait_for_status=yellow&timeout=1s", within_seconds=3)
 
 
 def _download(folder: Path) -> None:

@@ -47,7 +47,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
@@ -104,14 +104,20 @@ class Kafka:
         self._formatting: tuple[str, ...] = ()
         folder.mkdir(parents=True, exist_ok=True)
         self._controller = free_port()
-        settings = _SETTINGS.format(port=self.port, controller=self._controller, data=folder / "data")
-        (folder / "server.properties").write_text(settings)
+        self.advertise(self.port)
         (folder / "log4j2.xml").write_text(_LOGGING)
         self._process = EngineProcess(self._java("-Xmx512m", "kafka.Kafka"), log=folder / "log")
         self.stop = self._process.stop
         self.kill = self._process.kill
         self.pause = self._process.pause
         self.resume = self._process.resume
+
+    def advertise(self, port: int) -> None:
+        """From its next start on, send clients to this port, such as a proxy's."""
+        settings = _SETTINGS.format(
+            port=self.port, advertised=port, controller=self._controller, data=self._folder / "data"
+        )
+        (self._folder / "server.properties").write_text(settings)
 
     def start(self) -> None:
         """Start, or start again after a stop or kill; it serves when this returns (2 to 5 s)."""

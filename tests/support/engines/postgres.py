@@ -31,8 +31,16 @@ class Postgres:
 
     def start(self) -> None:
         """Start, or start again after a stop or kill; it serves when this returns (0.2 to 2 s)."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start without waiting. It dies with the thread that did this."""
         self._told.unlink(missing_ok=True)
         self._process.start()
+
+    def wait(self) -> None:
+        """Wait until it serves."""
         self._process.wait_until(self._told.exists, within_seconds=STARTS_WITHIN_SECONDS)
         self.url = self._told.read_text()
 

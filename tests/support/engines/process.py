@@ -10,7 +10,10 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 # Below those that Linux hands to clients: while an engine is down, nobody's connection may sit on its port.
@@ -49,6 +52,13 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", port))
             return port
     raise OSError("no port is free")
+
+
+def port_of(url: str) -> int:
+    """Return the port that a URL names."""
+    port = urlsplit(url).port
+    assert port is not None, f"{url} names no port"
+    return port
 
 
 class EngineProcess:
@@ -136,6 +146,16 @@ class EngineProcess:
         assert self._process is not None, "it does not run"
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, number)
+
+
+def answers(url: str, *, within_seconds: float) -> bool:
+    """Whether a GET is answered with 200; cheap, for it is asked again and again while a server needs the machine."""
+    place = urlsplit(url)
+    connection = HTTPConnection(place.netloc, timeout=within_seconds)
+    with suppress(OSError, HTTPException), closing(connection):
+        connection.request("GET", f"{place.path}?{place.query}")
+        return connection.getresponse().status == HTTPStatus.OK
+    return False
 
 
 def listening(port: int) -> bool:

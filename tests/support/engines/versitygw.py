@@ -4,14 +4,13 @@ import itertools
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import pytest
 from pydantic import SecretStr
-from support.engines.process import EngineProcess, fetched, free_port
+from support.engines.process import EngineProcess, answers, fetched, free_port
 from support.tcp_faults import Cut, TcpFaults
 
 from gallery.adapters.s3_bucket import S3Bucket
@@ -73,13 +72,19 @@ class Versitygw:
 
     def start(self) -> None:
         """Start, or start again after a stop or kill; it serves when this returns (0.2 s)."""
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
+        """Start without waiting. It dies with the thread that did this."""
         self._process.start()
+
+    def wait(self) -> None:
+        """Wait until it serves."""
         self._process.wait_until(self._healthy, within_seconds=STARTS_WITHIN_SECONDS)
 
     def _healthy(self) -> bool:
-        with suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/health", timeout=1).is_success
-        return False
+        return answers(f"{self.url}/health", within_seconds=1)
 
 
 def _binary() -> Path:

@@ -129,3 +129,13 @@ async def test_reset_now_refuse_and_heal(link: TcpFaults) -> None:
 async def test_a_server_that_is_down_is_a_reset() -> None:
     with TcpFaults(free_port()) as link, pytest.raises(ConnectionResetError):
         await first_answer(link)
+
+
+async def test_a_busy_front_answers_in_place_of_the_server(link: TcpFaults) -> None:
+    link.up.answer = b"come back later"
+    for _ in range(2):
+        async with connected(link) as (reader, writer):
+            writer.write(b"x" * 200_000)
+            assert await reader.read(-1) == b"come back later"
+    link.heal()
+    assert await first_answer(link) == b"1"
