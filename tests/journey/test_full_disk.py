@@ -22,7 +22,7 @@ DISK = "200m"
 """An empty database takes 40, the vectors another 40."""
 MEGABYTE = 1_000_000
 KEEP_FREE = 32 * MEGABYTE
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ SIDE = 1600
 """Pixels; a portrait of this size keeps each stage busy for long enough to be met."""
 LATEST_SIGHT = 8
 """A kill comes with one of the first sights of its stage, at about a millisecond each."""
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 
 Aim = tuple[str, str]
 """A kind of process, and the stage during which it is to be killed."""

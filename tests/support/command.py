@@ -20,7 +20,7 @@ class Gallery:
 
     data: Path
     settings: dict[str, str] = field(default_factory=dict)
-    patience_seconds: int = 120
+    patience_seconds: int = 300
     """For one command; the slowest of the daily run takes some twenty."""
     server: str | None = None
     """Address of a gallery that runs elsewhere; without it, commands find or start one on the data folder."""

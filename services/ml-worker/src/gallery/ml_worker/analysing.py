@@ -199,25 +199,26 @@ class AnalyseRole:
 
     async def _judge(self, leased: Leased, error: Exception) -> None:
         photo = {"photo_id": str(leased.job.subject), "attempt": leased.attempt}
-        if isinstance(error, LeaseLostError):
-            log.warning("the photo is another worker's by now", **photo)
-            self._let_go(leased)
-        elif isinstance(error, RejectedError):
-            log.info("photo rejected", code=error.code, **photo)
-            await self._end(leased, State.REJECTED, error.code)
-        elif isinstance(error, OriginalGoneError):
-            log.warning("an original is gone", code=error.code, **photo)
-            await self._end(leased, State.FAILED, error.code)
-        elif isinstance(error, OUT_OF_SERVICE):
-            log.warning("pictures cannot be stored or read now, trying again", error=repr(error), **photo)
-            await self._release(leased, self._photos.queue.give_back(leased, after=AFTER_FULL))
-        elif self._policy.decide(error, attempt=leased.attempt) is Verdict.AGAIN:
-            log.warning("looking at a photo failed, trying again", error=repr(error), **photo)
-            pause = self._policy.pause(leased.attempt)
-            await self._release(leased, self._photos.queue.retry_later(leased, after=pause))
-        else:
-            log.error("looking at a photo failed, given up", exc_info=error, **photo)
-            await self._end(leased, State.FAILED, "gave_up")
+        match error:
+            case LeaseLostError():
+                log.warning("the photo is another worker's by now", **photo)
+                self._let_go(leased)
+            case RejectedError():
+                log.info("photo rejected", code=error.code, **photo)
+                await self._end(leased, State.REJECTED, error.code)
+            case OriginalGoneError():
+                log.warning("an original is gone", code=error.code, **photo)
+                await self._end(leased, State.FAILED, error.code)
+            case _ if isinstance(error, OUT_OF_SERVICE):
+                log.warning("pictures cannot be stored or read now, trying again", error=repr(error), **photo)
+                await self._release(leased, self._photos.queue.give_back(leased, after=AFTER_FULL))
+            case _ if self._policy.decide(error, attempt=leased.attempt) is Verdict.AGAIN:
+                log.warning("looking at a photo failed, trying again", error=repr(error), **photo)
+                pause = self._policy.pause(leased.attempt)
+                await self._release(leased, self._photos.queue.retry_later(leased, after=pause))
+            case _:
+                log.error("looking at a photo failed, given up", exc_info=error, **photo)
+                await self._end(leased, State.FAILED, "gave_up")
 
     async def _release(self, leased: Leased, release: Awaitable[None]) -> None:
         try:
