@@ -76,7 +76,7 @@ async def refused(client: httpx.AsyncClient, content: bytes, *, code: str) -> No
     assert (answer.status_code, answer.json()["code"]) == (503, code), answer.text
 
 
-async def whole(client: httpx.AsyncClient, database: Database, kept: dict[UUID, bytes]) -> None:
+async def check_whole(client: httpx.AsyncClient, database: Database, kept: dict[UUID, bytes]) -> None:
     """What was acknowledged is there, said once, and nothing else is left, once the sweeper has been."""
 
     async def swept() -> bool:
@@ -108,7 +108,7 @@ async def test_a_bucket_that_vanishes_and_comes_back(store: Versitygw, database:
         assert (unread.status_code, unread.json()["code"]) == (503, "storage_away")
         (tmp_path / "gone").rename(folder)
         again = await accepted(client, photo(2))
-        await whole(client, database, {first: photo(1), again: photo(2)})
+        await check_whole(client, database, {first: photo(1), again: photo(2)})
 
 
 async def test_a_large_file_whose_bucket_vanishes_meanwhile(
@@ -127,7 +127,7 @@ async def test_a_large_file_whose_bucket_vanishes_meanwhile(
         assert (answer.status_code, answer.json()["code"]) == (503, "storage_away")
         (tmp_path / "gone").rename(folder)
         again = await accepted(client, content)
-        await whole(client, database, {again: content})
+        await check_whole(client, database, {again: content})
 
 
 async def test_keys_that_are_good_no_more_and_then_again(store: Versitygw, database: Database) -> None:
@@ -139,7 +139,7 @@ async def test_keys_that_are_good_no_more_and_then_again(store: Versitygw, datab
         assert "SignatureDoesNotMatch" in str(logs)
         await asyncio.to_thread(restarted, store, secret=store.secret)
         again = await accepted(client, photo(2))
-        await whole(client, database, {first: photo(1), again: photo(2)})
+        await check_whole(client, database, {first: photo(1), again: photo(2)})
 
 
 async def test_a_disk_that_is_full_and_has_room_again(database: Database, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ async def test_a_disk_that_is_full_and_has_room_again(database: Database, tmp_pa
             await refused(client, photo(2, size=8 * MEGABYTE), code="storage_full")
             (tmp_path / "s3/ballast").unlink()
             again = await accepted(client, photo(2, size=8 * MEGABYTE))
-            await whole(client, database, {first: photo(1), again: photo(2, size=8 * MEGABYTE)})
+            await check_whole(client, database, {first: photo(1), again: photo(2, size=8 * MEGABYTE)})
 
 
 def restarted(store: Versitygw, *, secret: str) -> None:

@@ -75,7 +75,7 @@ async def consuming(database: Database, fate: Fate, *messages: Message) -> Async
         yield
 
 
-async def reads(name: str, expected: Callable[[float], bool], **labels: str) -> None:
+async def expect_reading(name: str, expected: Callable[[float], bool], **labels: str) -> None:
     """Read the page until a gauge says what is expected."""
 
     async def said() -> bool:
@@ -116,12 +116,14 @@ async def test_messages_are_counted_by_what_became_of_them(database: Database) -
 async def test_what_is_replayed_is_no_dead_letter_any_more(database: Database) -> None:
     fate = Fate()
     async with consuming(database, fate, photo_changed("dead", 1)):
-        await reads("gallery_dead_letters", lambda value: value == 1, subscription=SUBSCRIPTION, state="dead")
+        await expect_reading("gallery_dead_letters", lambda value: value == 1, subscription=SUBSCRIPTION, state="dead")
         (letter,) = await dead_letters.listing(database)
         fate.go_on.clear()
         await dead_letters.replay(database, letter["id"])
-        await reads("gallery_dead_letters", lambda value: value == 1, subscription=SUBSCRIPTION, state="replaying")
-        await reads("gallery_dead_letters", lambda value: value == 0, subscription=SUBSCRIPTION, state="dead")
+        await expect_reading(
+            "gallery_dead_letters", lambda value: value == 1, subscription=SUBSCRIPTION, state="replaying"
+        )
+        await expect_reading("gallery_dead_letters", lambda value: value == 0, subscription=SUBSCRIPTION, state="dead")
         fate.go_on.set()
 
 
@@ -131,9 +133,9 @@ async def test_the_lag_is_the_age_of_what_is_not_dealt_with(database: Database) 
     old = replace(photo_changed("old", 1), at=datetime.now(UTC) - timedelta(minutes=10))
     asked = {"subscription": SUBSCRIPTION}
     async with consuming(database, fate, photo_changed("new", 1), old):
-        await reads("gallery_consumer_oldest_seconds", lambda value: 600 <= value < 660, **asked)
+        await expect_reading("gallery_consumer_oldest_seconds", lambda value: 600 <= value < 660, **asked)
         fate.go_on.set()
-        await reads("gallery_consumer_oldest_seconds", lambda value: value == 0, **asked)
+        await expect_reading("gallery_consumer_oldest_seconds", lambda value: value == 0, **asked)
 
 
 async def test_a_message_is_handled_in_the_trace_of_what_said_it(database: Database) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from support.blobs import pieces
 from support.engines.versitygw import Versitygw
+from support.waiting import expect_soon
 
 from gallery.adapters.local_blobs import LocalBlobs
 from gallery.adapters.memory_blobs import MemoryBlobs
@@ -258,10 +259,12 @@ async def test_the_service_audits_by_itself(shelf: Shelf, monkeypatch: pytest.Mo
     monkeypatch.setattr(main, "AUDIT_EVERY", timedelta(milliseconds=10))
     (broken,) = await shelf.fill(1)
     await shelf.blobs.delete(broken.blob_key)
+
+    async def noticed() -> bool:
+        return bool(await shelf.faults())
+
     async with main.serving(settings=UploadSettings(), database=shelf.database, blobs=shelf.blobs):
-        async with asyncio.timeout(20):
-            while not await shelf.faults():  # noqa: ASYNC110  # the database sets no event
-                await asyncio.sleep(0.01)
+        await expect_soon(noticed)
 
 
 @given(st.datetimes(min_value=datetime(2000, 1, 1), max_value=datetime(2100, 1, 1)), st.integers(0, 23))  # noqa: DTZ001  # the zone follows
