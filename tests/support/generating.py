@@ -6,6 +6,7 @@ written as the services write them, by their own stores and outboxes; what follo
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -101,9 +102,7 @@ class Generator:
         try:
             await services.say_analysed(original)
             await services.intents.declare(self.library, key)
-            path = self.bucket / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            _lay(self.bucket / key, content)
             recorded = await services.originals.record(original, lane=Lane.BACKFILL)
         except AWAY:
             return False
@@ -111,6 +110,13 @@ class Generator:
             services.intents.let_go(key)
         assert recorded.photo_id == photo_id
         return True
+
+
+def _lay(path: Path, content: bytes) -> None:
+    """Put an object into the store's folder, with the attribute that the store itself would give it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.setxattr(path, "user.etag", f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'.encode())
 
 
 @dataclass(frozen=True)
