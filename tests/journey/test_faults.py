@@ -143,7 +143,7 @@ class Crowd:
                 throw_in(engines.kafka.servers, garbage(SEED, number))
 
         def has_its_share(real: int) -> bool:
-            enough = GENERATED > 0 and real > len(journal) // 10 + UPLOADERS
+            enough = len(journal) < PHOTOS and real > len(journal) // 10 + UPLOADERS
             return enough or road.is_full(len(journal))
 
         feeder = Feeder(gallery.gateway, TOKEN, SEED, has_its_share, throw_garbage_in, journal)
