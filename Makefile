@@ -99,4 +99,4 @@ soak: .venv/test.done ## long runs that every day has no time for
 	$(BIN)/python bench/disturbed.py
 	GALLERY_TEST_KILLS=40 $(BIN)/pytest tests/journey/test_kills.py -s
 	GALLERY_TEST_OUTBOX_EVENTS=100000 $(BIN)/pytest tests/unit/runtime/test_outbox.py
-	GALLERY_TEST_FAULTS=300 $(BIN)/pytest -m engine tests/journey/test_faults.py -s
+	GALLERY_TEST_FAULTS=300 GALLERY_TEST_FAULTS_PHOTOS=20000 $(BIN)/pytest -m engine tests/journey/test_faults.py -s
