@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import boto3
 import httpx
 import pytest
 from PIL import Image
@@ -39,13 +38,7 @@ class Archive:
             "AWS_SECRET_ACCESS_KEY": engine.secret,
             "AWS_DEFAULT_REGION": engine.region,
         }
-        self._client = boto3.client(
-            "s3",
-            endpoint_url=engine.url,
-            region_name=engine.region,
-            aws_access_key_id=engine.key_id,
-            aws_secret_access_key=engine.secret,
-        )
+        self._client = engine.client()
         self.close = self._client.close
 
     def put(self, key: str, content: bytes) -> None:

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import boto3
 from support.engines.elasticsearch import Elasticsearch
 from support.engines.kafka import Kafka
 from support.engines.postgres import Postgres
@@ -57,13 +56,7 @@ class Engines:
             for engine in self.by_name().values():
                 engine.start()
                 stack.callback(engine.stop)
-            s3 = boto3.client(
-                "s3",
-                endpoint_url=self.s3.url,
-                region_name=self.s3.region,
-                aws_access_key_id=self.s3.key_id,
-                aws_secret_access_key=self.s3.secret,
-            )
+            s3 = self.s3.client()
             s3.create_bucket(Bucket=BUCKET)
             yield
 

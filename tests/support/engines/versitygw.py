@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -68,6 +69,18 @@ class Versitygw:
             s3_bucket=bucket,
             s3_key_id=self.key_id,
             s3_secret=SecretStr(self.secret),
+        )
+
+    def client(self) -> Any:
+        """Open a client of whoever may do everything."""
+        import boto3  # half a second, which most who import this do without
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name=self.region,
+            aws_access_key_id=self.key_id,
+            aws_secret_access_key=self.secret,
         )
 
     def start(self) -> None:

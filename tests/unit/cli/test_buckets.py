@@ -35,16 +35,8 @@ class Store:
     """A bucket of the server, filled through its API."""
 
     def __init__(self, engine: Versitygw) -> None:
-        import boto3
-
         self.bucket = engine.settings().s3_bucket
-        self._client = boto3.client(
-            "s3",
-            endpoint_url=engine.url,
-            region_name=engine.region,
-            aws_access_key_id=engine.key_id,
-            aws_secret_access_key=engine.secret,
-        )
+        self._client = engine.client()
 
     def put(self, key: str, content: bytes) -> None:
         self._client.put_object(Bucket=self.bucket, Key=key, Body=content)
