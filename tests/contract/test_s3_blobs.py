@@ -302,6 +302,18 @@ async def test_silence_ends(versitygw: Versitygw, link: TcpFaults) -> None:
             await blobs.stat("a")
 
 
+async def test_a_store_that_puts_parts_together_may_be_silent_for_longer(versitygw: Versitygw, link: TcpFaults) -> None:
+    with closing(S3Bucket(versitygw.settings(port=link.port), patience=timedelta(seconds=1))) as bucket:
+        begun = await bucket.ask("create_multipart_upload", Key="film")
+        upload = {"Key": "film", "UploadId": begun["UploadId"]}
+        part = await bucket.ask("upload_part", PartNumber=1, Body=b"abc", **upload)
+        link.down.latency = timedelta(seconds=1.5)
+        parts = [{"PartNumber": 1, "ETag": part["ETag"]}]
+        await bucket.ask("complete_multipart_upload", MultipartUpload={"Parts": parts}, **upload)
+        link.heal()
+        assert await keys_of(S3Blobs(bucket)) == ["film"]
+
+
 # What stores do differently
 
 

@@ -32,8 +32,11 @@ Result = TypeVar("Result")
 # Requests wait for the network and hardly for the CPU; parts of 8 MiB bound the memory.
 _AT_ONCE = 32
 _CONNECT_SECONDS = 5
-# Of silence; putting a large object's parts together takes a gateway over files as long as writing it anew.
-_PATIENCE = timedelta(seconds=60)
+# Of silence, which is also how long a photo waits for a link that died without a word.
+_PATIENCE = timedelta(seconds=20)
+# These say nothing while a gateway over files writes the object anew.
+_LONG = {"complete_multipart_upload", "upload_part_copy"}
+_LONG_FACTOR = 3
 # With botocore's pauses of up to 1, 2, 4 s between them: a restart of the store goes unnoticed.
 _ATTEMPTS = 4
 
@@ -90,7 +93,7 @@ class S3Bucket:
     """A connection pool to one bucket. Close it at the end.
 
     Args:
-        patience: With a store that says nothing, in each of four attempts.
+        patience: With a store that says nothing, in each of four attempts; longer where it has to copy.
 
     Attributes:
         name: Of the bucket.
@@ -99,6 +102,7 @@ class S3Bucket:
     def __init__(self, settings: S3Settings, *, patience: timedelta = _PATIENCE) -> None:
         self.name = settings.s3_bucket
         self._client = _client(settings, endpoint=settings.s3_endpoint, patience=patience)
+        self._patient = _client(settings, endpoint=settings.s3_endpoint, patience=_LONG_FACTOR * patience)
         public = settings.s3_public_endpoint
         self._signer = _client(settings, endpoint=public, patience=patience) if public else self._client
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="s3")
@@ -106,8 +110,8 @@ class S3Bucket:
     def close(self) -> None:
         """Wait for the requests under way, and let go of the connections."""
         self._threads.shutdown()
-        self._client.close()
-        self._signer.close()
+        for client in (self._client, self._patient, self._signer):
+            client.close()
 
     async def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Do one operation of the S3 API, such as ``head_object``, on this bucket.
@@ -119,8 +123,9 @@ class S3Bucket:
 
     def ask_blocking(self, operation: str, **arguments: Any) -> dict[str, Any]:
         """Do one operation in the thread that we are in."""
+        client = self._patient if operation in _LONG else self._client
         with said_by_s3(arguments.get("Key", self.name)):
-            answer: dict[str, Any] = getattr(self._client, operation)(Bucket=self.name, **arguments)
+            answer: dict[str, Any] = getattr(client, operation)(Bucket=self.name, **arguments)
             return answer
 
     async def pages(self, operation: str, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
