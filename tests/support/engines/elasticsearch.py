@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.engines.process import EngineProcess, answers, fetched, free_port
+from support.engines.process import EngineProcess, answers, fetched, free_port, tool
 
 VERSION = "9.5.4"
 ARTIFACT = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{VERSION}:zip"
@@ -83,7 +83,8 @@ class Elasticsearch:
 
 def _download(folder: Path) -> None:
     target = f"-DoutputDirectory={folder}"
-    subprocess.run(["mvn", "--batch-mode", "--quiet", COPY, f"-Dartifact={ARTIFACT}", target], check=True)
+    maven = tool("mvn", needed="to fetch Elasticsearch; it is Maven")
+    subprocess.run([maven, "--batch-mode", "--quiet", COPY, f"-Dartifact={ARTIFACT}", target], check=True)
     archive = folder / f"elasticsearch-{VERSION}.zip"
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder)

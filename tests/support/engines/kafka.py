@@ -1,6 +1,5 @@
 """A real Kafka on loopback: one node, broker and controller in one, from the artefacts that Maven Central has."""
 
-import shutil
 import socket
 import struct
 import subprocess
@@ -9,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from support.engines.process import EngineProcess, fetched, free_port
+from support.engines.process import EngineProcess, fetched, free_port, tool
 from support.tls import Certificate
 
 VERSION = "4.3.1"
@@ -127,8 +126,8 @@ class Kafka:
     def launch(self) -> None:
         """Start without waiting. It dies with the thread that did this."""
         if not (self._folder / "data" / "meta.properties").exists():
-            tool = ("kafka.tools.StorageTool", "format", *self._formatting, "-t", CLUSTER_ID, "-c")
-            command = self._java("-Xmx64m", *tool)
+            format_it = ("kafka.tools.StorageTool", "format", *self._formatting, "-t", CLUSTER_ID, "-c")
+            command = self._java("-Xmx64m", *format_it)
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self._process.start()
 
@@ -138,7 +137,8 @@ class Kafka:
 
     def _java(self, memory: str, *words: str) -> list[str]:
         lean = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={self._folder}/log4j2.xml"]
-        return ["java", memory, *lean, "-cp", f"{_libraries()}/*", *words, str(self._folder / "server.properties")]
+        java = tool("java", needed="to run Kafka")
+        return [java, memory, *lean, "-cp", f"{_libraries()}/*", *words, str(self._folder / "server.properties")]
 
     def _serves(self) -> bool:
         """Whether it answers ApiVersions, which it does only when it serves requests."""
@@ -184,8 +184,7 @@ def _libraries() -> Path:
 
 
 def _fetch(folder: Path) -> None:
-    maven = shutil.which("mvn")
-    assert maven is not None, "Kafka is fetched by Maven, which is not installed"
+    maven = tool("mvn", needed="to fetch Kafka; it is Maven")
     (folder / "pom.xml").write_text(_POM)
     goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
     subprocess.run(

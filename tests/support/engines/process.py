@@ -45,6 +45,22 @@ def fetched(name: str, fetch: Callable[[Path], None]) -> Path:
     return folder
 
 
+def tool(name: str, *, needed: str) -> str:
+    """Return where a program of this machine is.
+
+    Args:
+        name: As typed.
+        needed: What for, such as ``to run Kafka``.
+
+    Raises:
+        RuntimeError: It is not on PATH.
+    """
+    found = shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"{name} is not on PATH; tests of engines need it {needed}")
+    return found
+
+
 def free_port() -> int:
     """Return a port on loopback that nobody listens on now; a restarted engine finds it free again."""
     for port in random.SystemRandom().sample(PORTS, len(PORTS)):

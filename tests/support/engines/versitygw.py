@@ -1,8 +1,6 @@
 """A real S3 server on loopback: versitygw, which keeps objects as files."""
 
 import itertools
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,13 +9,14 @@ from uuid import uuid4
 
 import pytest
 from pydantic import SecretStr
-from support.engines.process import EngineProcess, answers, fetched, free_port
+from support.engines.process import EngineProcess, answers, free_port
+from support.go_tools import program
 from support.tcp_faults import Cut, TcpFaults
 
 from gallery.adapters.s3_bucket import S3Bucket
 from gallery.adapters.s3_settings import S3Settings
 
-VERSION = "v1.8.0"
+PACKAGE = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 STARTS_WITHIN_SECONDS = 20
 
 
@@ -41,7 +40,7 @@ class Versitygw:
         for each in (self.data, versions):
             each.mkdir(parents=True)
         self._process = EngineProcess(
-            [str(_binary()), "posix", str(self.data)],
+            [str(program(PACKAGE)), "posix", str(self.data)],
             log=folder / "log",
             environment={
                 "ROOT_ACCESS_KEY_ID": self.key_id,
@@ -98,16 +97,6 @@ class Versitygw:
 
     def _healthy(self) -> bool:
         return answers(f"{self.url}/health", within_seconds=1)
-
-
-def _binary() -> Path:
-    return fetched(f"versitygw-{VERSION}", _build) / "versitygw"
-
-
-def _build(folder: Path) -> None:
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(folder)}
-    package = f"github.com/versity/versitygw/cmd/versitygw@{VERSION}"
-    subprocess.run(["go", "install", package], env=environment, check=True)
 
 
 @contextmanager
