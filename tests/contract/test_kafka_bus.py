@@ -175,15 +175,19 @@ async def test_a_member_with_a_name_comes_back_without_a_rebalance(
     cluster: KafkaCluster, stack: AsyncExitStack
 ) -> None:
     one = await join(stack, cluster, member="one", session=timedelta(seconds=6))
+
+    async def knows_of_two() -> bool:
+        return one.generation == 2
+
     async with AsyncExitStack() as short:
         await join(short, cluster, member="two", session=timedelta(seconds=6))
-        generation = one.generation
+        await expect_soon(knows_of_two)
     back = await join(stack, cluster, member="two", session=timedelta(seconds=6))
     await say(cluster, 1)
     async with asyncio.timeout(SOON.total_seconds()):
         assert await gather(back, 1)
         assert await gather(one, 1)
-    assert one.generation == generation
+    assert await knows_of_two()
 
 
 async def test_a_record_without_headers_of_ours_comes_out_as_a_fault(cluster: KafkaCluster) -> None:
