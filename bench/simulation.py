@@ -1,9 +1,9 @@
 """A day of the analyse role on paper: photos arrive, workers claim them fairly, die, and are scaled by what is pending.
 
 Discrete events, seeded, nothing but the standard library. Work is claimed as `claim_work` in gallery.runtime claims it
-and held as the analyse role holds it; workers are scaled as KEDA and the autoscaler under it do by default. Gives the
-waits of photos that somebody waits for, when a backfill is done, and what the workers cost. Days that were tried are in
-docs/capacity.md; beside reality: simulation_check.py.
+and held as the analyse role holds it, except that none overtakes others in hand; workers are scaled as KEDA and the
+autoscaler under it do by default. Gives the waits of photos that somebody waits for, when a backfill is done, and what
+the workers cost. Days that were tried are in docs/capacity.md; beside reality: simulation_check.py.
 """
 
 import heapq

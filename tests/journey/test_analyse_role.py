@@ -1,7 +1,6 @@
 """From the fact that a photo was uploaded to the fact that it was analysed, with all that can go wrong between."""
 
 import asyncio
-import hashlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -9,11 +8,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
 import pytest_asyncio
+from support.analysis_bench import PACKS, PICTURE, Bench, PlainRenderer, chunks, running_bench
 from support.looking import FakeLooker, face
 from support.measured import Growth
 from support.pictures import quarters, render, saved
@@ -22,109 +21,21 @@ from support.waiting import expect_soon
 from gallery.adapters.memory_blobs import MemoryBlobs
 from gallery.events.v1 import analysis_pb2 as pb
 from gallery.ml_worker import analysing
-from gallery.ml_worker.analysing import AnalyseRole
-from gallery.ml_worker.analysis import Analysis
-from gallery.ml_worker.domain import Original, Packs, Photo, Rendering, Seen
+from gallery.ml_worker.domain import Original, Packs, Rendering, Seen
 from gallery.ml_worker.errors import DecoderDiedError, RejectedError
 from gallery.ml_worker.media.renderer import TARGET, TIME_LIMIT, JailedRenderer
-from gallery.ml_worker.ports import Looker, Renderer
-from gallery.ml_worker.store import ANALYSE, PEOPLE, PhotoStore
+from gallery.ml_worker.store import ANALYSE, PEOPLE
 from gallery.ml_worker.verification import verify
 from gallery.ports.blobs import BlobChangedError, BlobError, BlobNotFoundError, BlobStoreFullError, StoredBlob
-from gallery.runtime import partitions
-from gallery.runtime.database import Database
-from gallery.runtime.ids import uuid7
 from gallery.runtime.jail import Jail
 from gallery.runtime.leases import Lane, LeaseLostError
 from gallery.runtime.limits import Limits
-from gallery.runtime.migrations import migrate
-from gallery.runtime.retry import RetryPolicy
-
-PACKS = Packs("fake-faces", "fake-tags")
-QUICK = RetryPolicy(transient_attempts=4, first_pause=timedelta(milliseconds=1))
-PICTURE = saved(quarters(), "JPEG")
-
-
-class PlainRenderer:
-    """Renders in this process; fails first as often as it is told to."""
-
-    def __init__(self, *, failures: int = 0, error: Exception | None = None) -> None:
-        self.failures = failures
-        self._error = error or DecoderDiedError("killed")
-
-    async def render(self, original: Original) -> Rendering:
-        if self.failures:
-            self.failures -= 1
-            raise self._error
-        return render(original.head)
-
-
-class Bench:
-    """One library's worth of the ML worker."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.photos = PhotoStore(database)
-        self.blobs = MemoryBlobs()
-        self.library = uuid4()
-
-    async def upload(self, content: bytes, media_type: str = "image/jpeg") -> UUID:
-        photo_id = uuid7()
-        key = f"originals/{self.library}/{photo_id.hex}"
-        await self.blobs.put(key, _chunks(content))
-        digest = hashlib.sha256(content).digest()
-        photo = Photo(photo_id, self.library, key, digest, len(content), media_type)
-        async with self.database.transaction(keys=[str(photo_id)]) as tx:
-            await self.photos.take_in(tx, photo, lane=Lane.INTERACTIVE)
-        return photo_id
-
-    def analysis(self, renderer: Renderer | None = None) -> Analysis:
-        return Analysis(
-            database=self.database,
-            photos=self.photos,
-            blobs=self.blobs,
-            renderer=renderer or PlainRenderer(),
-            packs=PACKS,
-        )
-
-    @asynccontextmanager
-    async def working(self, *, renderer: Renderer | None = None, looker: Looker | None = None) -> AsyncIterator[None]:
-        async with AnalyseRole(
-            photos=self.photos, analysis=self.analysis(renderer), looker=looker or FakeLooker(), policy=QUICK
-        ) as role:
-            running = asyncio.create_task(role.run())
-            try:
-                yield
-            finally:
-                running.cancel()
-                await asyncio.gather(running, return_exceptions=True)
-
-    async def quiet(self) -> bool:
-        return not await self.photos.queue.library_has(self.library, stage=ANALYSE)
-
-    async def rows(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
-        async with self.database.read() as connection:
-            return await (await connection.execute(statement.encode(), parameters)).fetchall()
-
-    async def said(self, photo_id: UUID) -> list[pb.PhotoAnalysed]:
-        found = await self.rows("SELECT data FROM outbox WHERE key = %s ORDER BY seq", str(photo_id))
-        return [pb.PhotoAnalysed.FromString(row["data"]) for row in found]
-
-    async def outcomes(self, photo_id: UUID) -> dict[str, tuple[int, str]]:
-        (fact,) = await self.said(photo_id)
-        return {stage.stage: (stage.state, stage.reason) for stage in fact.stages}
-
-
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    yield content
 
 
 @pytest_asyncio.fixture
 async def bench(database_url: str) -> AsyncIterator[Bench]:
-    await migrate(database_url, schema="ml_worker", packages=["gallery.ml_worker"])
-    async with Database.open(database_url, schema="ml_worker") as database:
-        await partitions.renew(database)
-        yield Bench(database)
+    async with running_bench(database_url) as bench:
+        yield bench
 
 
 async def test_a_photo_is_rendered_looked_at_and_said(bench: Bench) -> None:
@@ -151,7 +62,7 @@ async def test_what_a_batch_took_is_measured_and_how_each_photo_ended(bench: Ben
         await bench.upload(content)
 
     class Renderer(PlainRenderer):
-        async def render(self, original: Original) -> Rendering:
+        async def render(self, original: Original, *, rank: int) -> Rendering:  # noqa: ARG002
             if original.head.startswith(b"no"):
                 raise RejectedError("undecodable", "nothing")
             return render(original.head)
@@ -341,10 +252,10 @@ async def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_is
     (dead,) = await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(0))
     key = f"renditions/{bench.library}/left-behind"
     await bench.photos.declare(dead, [key])
-    await bench.blobs.put(key, _chunks(b"half a picture"))
+    await bench.blobs.put(key, chunks(b"half a picture"))
     (living,) = await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(minutes=1))
     await bench.photos.declare(living, [f"{key}-2"])
-    await bench.blobs.put(f"{key}-2", _chunks(b"half a picture"))
+    await bench.blobs.put(f"{key}-2", chunks(b"half a picture"))
     assert await bench.analysis().sweep() == 1
     assert [found async for found in bench.blobs.keys("renditions")] == [f"{key}-2"]
 
@@ -373,7 +284,7 @@ async def test_a_stopped_role_gives_back_what_it_holds(bench: Bench) -> None:
     stuck = asyncio.Event()
 
     class Stuck:
-        async def render(self, original: Original) -> Rendering:
+        async def render(self, original: Original, *, rank: int) -> Rendering:  # noqa: ARG002
             stuck.set()
             await asyncio.Event().wait()
             raise AssertionError(original)
@@ -390,10 +301,10 @@ async def test_leases_of_slow_work_are_lengthened(bench: Bench, monkeypatch: pyt
     started, go_on = asyncio.Event(), asyncio.Event()
 
     class Slow(PlainRenderer):
-        async def render(self, original: Original) -> Rendering:
+        async def render(self, original: Original, *, rank: int) -> Rendering:
             started.set()
             await go_on.wait()
-            return await super().render(original)
+            return await super().render(original, rank=rank)
 
     async def lengthened() -> bool:
         (row,) = await bench.rows("SELECT leased_until > created + interval '1 second' AS longer FROM work")

@@ -35,7 +35,7 @@ LIBRARY = uuid4()
 
 
 class PlainRenderer:
-    async def render(self, original: Original) -> Rendering:
+    async def render(self, original: Original, *, rank: int) -> Rendering:  # noqa: ARG002
         return render(original.head)
 
 

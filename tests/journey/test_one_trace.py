@@ -48,7 +48,7 @@ JPEG = b"\xff\xd8\xff" + bytes(range(256))
 class RejectingRenderer:
     """Nothing can be shown, which is told in the log and as a fact."""
 
-    async def render(self, original: Original) -> Rendering:
+    async def render(self, original: Original, *, rank: int) -> Rendering:  # noqa: ARG002
         raise RejectedError("undecodable", f"{original.size} bytes of nothing")
 
 

@@ -86,6 +86,18 @@ async def test_cpu_time_is_given_per_call(jail: Jail) -> None:
     assert used == [{"survived": "work"}] * 6
 
 
+async def test_the_lowest_rank_has_the_next_child() -> None:
+    answered = []
+    async with Jail(children=1, target="support.inmates:behave", limits=LIMITS) as jail:
+
+        async def ask(rank: int) -> None:
+            await jail.call({"do": "echo"}, rank=rank)
+            answered.append(rank)
+
+        await asyncio.gather(*map(ask, [7, 3, 2, 1]))
+    assert answered == [7, 1, 2, 3]
+
+
 async def test_neighbours_in_flight_are_unharmed(jail: Jail) -> None:
     async def neighbour() -> int:
         answers = [await jail.call({"do": "echo"}, bytes([number]) * 100_000) for number in range(50)]

@@ -68,6 +68,14 @@ async def test_somebody_who_waits_goes_before_a_backfill_that_still_moves(databa
     assert lanes[Lane.INTERACTIVE] > lanes[Lane.BACKFILL] > 0
 
 
+async def test_a_claim_can_be_for_one_lane(database: Database) -> None:
+    queue = await queue_with(database, jobs(ANNA, 5), jobs(BEN, 2, Lane.INTERACTIVE))
+    ask = partial(queue.claim, stages=["analyse"], limit=8, lease=LONG, lanes=[Lane.INTERACTIVE])
+    assert [leased.job.library_id for leased in await ask()] == [BEN, BEN]
+    assert list(await ask()) == []
+    assert len(await claim(queue, 8)) == 5
+
+
 async def test_the_same_work_asked_for_twice_is_one_job(database: Database) -> None:
     work = jobs(ANNA, 1)
     queue = await queue_with(database, work, work)

@@ -1,10 +1,10 @@
 """A pool of locked-up child processes for work on input that nobody trusts, such as decoding photos."""
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Self
 
 from gallery.runtime.children import Answer, Child
 from gallery.runtime.limits import Limits
+from gallery.runtime.pool import Pool
 
 if TYPE_CHECKING:
     from gallery.runtime.frames import Blob
@@ -27,10 +27,8 @@ class Jail:
     def __init__(self, *, children: int, target: str, limits: Limits) -> None:
         self._limits = limits
         self._children = [Child(target, limits=limits) for _ in range(children)]
-        # The one used last is used first: its memory is warm.
-        self._free: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
-        for child in self._children:
-            self._free.put_nowait(child)
+        # It lends the one used last first, whose memory is warm.
+        self._pool = Pool(self._children)
 
     async def __aenter__(self) -> Self:
         return self
@@ -38,8 +36,13 @@ class Jail:
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
 
-    async def call(self, header: dict[str, Any], *blobs: "Blob") -> Answer:
+    async def call(self, header: dict[str, Any], *blobs: "Blob", rank: int = 0) -> Answer:
         """Wait for a free child, ask it, and return its answer.
+
+        Args:
+            header: Anything JSON can say.
+            blobs: Bytes-like, contiguous; not copied.
+            rank: Of the calls that wait for a child, the lowest goes first; among equals, the oldest.
 
         Raises:
             ChildRefusal: The function turned its input down.
@@ -47,11 +50,8 @@ class Jail:
             ChildTimeoutError: It took longer than the wall limit.
             ChildFailedError: The function has a fault.
         """
-        child = await self._free.get()
-        try:
+        async with self._pool.lent(rank=rank) as child:
             return await child.request(header, *blobs, timeout=self._limits.wall)
-        finally:
-            self._free.put_nowait(child)
 
     async def close(self) -> None:
         """End all children."""

@@ -4,7 +4,7 @@ A claim commits the attempt before the work begins, so a process that dies has u
 holder whose lease ran out that the work is another's by now.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -62,6 +62,11 @@ class Leased:
     asked_at: datetime
     traceparent: str = ""
 
+    @property
+    def urgent(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.job.lane is Lane.INTERACTIVE
+
 
 class WorkQueue:
     """The work of one service, in its own schema."""
@@ -82,7 +87,13 @@ class WorkQueue:
         tx.wake(CHANNEL)
 
     async def claim(
-        self, *, stages: Sequence[str], limit: int, lease: timedelta, pausable: bool = True
+        self,
+        *,
+        stages: Sequence[str],
+        limit: int,
+        lease: timedelta,
+        lanes: Iterable[Lane] = Lane,
+        pausable: bool = True,
     ) -> Sequence[Leased]:
         """Take at most ``limit`` jobs, fairly over libraries and lanes; none when there is nothing ready.
 
@@ -90,9 +101,10 @@ class WorkQueue:
             stages: Kinds of work that the caller can do.
             limit: How many at most.
             lease: How long they are the caller's.
+            lanes: Queues to take from.
             pausable: Whether to leave the backfill of libraries that are paused.
         """
-        asked = {"stages": list(stages), "limit": limit, "lease": lease, "pausable": pausable}
+        asked = {"stages": list(stages), "lanes": list(lanes), "limit": limit, "lease": lease, "pausable": pausable}
         async with self._database.transaction() as tx:
             cursor = await tx.execute(queries.claim_work, asked)
             return [_leased(row) for row in await cursor.fetchall()]

@@ -130,7 +130,8 @@ WITH RECURSIVE queues AS (
           AND not_before <= now() AND (leased_until IS NULL OR leased_until < now())
         ORDER BY id LIMIT 2 * %(limit)s + coalesce(shares.weight, 1) -- some may be locked by another claim
     ) AS head
-    WHERE NOT (%(pausable)s AND queues.lane = 'backfill' AND coalesce(shares.paused, false))
+    WHERE queues.lane = ANY(%(lanes)s)
+      AND NOT (%(pausable)s AND queues.lane = 'backfill' AND coalesce(shares.paused, false))
 ), ranked AS (
     SELECT id, (row_number() OVER (PARTITION BY lane ORDER BY round, random()) - random())
                * CASE lane WHEN 'interactive' THEN 1 ELSE 3 END AS place

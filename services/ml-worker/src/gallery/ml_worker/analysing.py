@@ -1,11 +1,12 @@
 """The analyse role: claims photos, decodes ahead of the models, and lets nothing wait for anything else."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import psycopg
 
@@ -16,7 +17,7 @@ from gallery.ml_worker.errors import OriginalGoneError, RejectedError
 from gallery.ml_worker.ports import Looker
 from gallery.ml_worker.store import ANALYSE, PhotoStore
 from gallery.runtime import metrics
-from gallery.runtime.leases import Leased, LeaseLostError
+from gallery.runtime.leases import Lane, Leased, LeaseLostError
 from gallery.runtime.liveness import step
 from gallery.runtime.logs import get_logger
 from gallery.runtime.retry import OUT_OF_SERVICE, RetryPolicy, Verdict
@@ -28,7 +29,10 @@ BATCH = 8
 """Pictures that the models see at once, all threads together."""
 
 AHEAD = 2 * BATCH
-"""Photos in hand at most, in whatever step: one batch in the models, one being decoded."""
+"""Photos in hand, in whatever step: one batch in the models, one being decoded. Only somebody who waits gets beyond."""
+
+OVERTAKING = BATCH // 2
+"""Photos that somebody waits for, claimed beyond those when no such photo is in hand."""
 
 CLAIM_FROM = BATCH // 2
 """Free places that are worth a claim."""
@@ -48,6 +52,16 @@ WHILE_FULL = timedelta(seconds=2)
 """Between two looks whether there is room for pictures again."""
 AFTER_FULL = timedelta(seconds=5)
 """Until a photo that found no room is looked at again."""
+
+
+class _Ready(NamedTuple):
+    """A picture that waits for the models, the lowest first, and where to put what they see."""
+
+    rank: int
+    fence: int  # no two are equal
+    urgent: bool
+    picture: Picture
+    seen: asyncio.Future[tuple[Seen, float]]
 
 
 class AnalyseRole:
@@ -77,8 +91,9 @@ class AnalyseRole:
         self._policy = policy or RetryPolicy()
         self._held: dict[int, Leased] = {}
         self._stopping = False
-        self._freed = asyncio.Event()
-        self._ready: asyncio.Queue[tuple[Picture, asyncio.Future[tuple[Seen, float]]]] = asyncio.Queue()
+        self._worth_a_claim = asyncio.Event()
+        self._begun = itertools.count()
+        self._ready: asyncio.PriorityQueue[_Ready] = asyncio.PriorityQueue()
         self._cpu = CpuMeter()
         self._batch = max(1, BATCH // threads)
         # The networks release the interpreter lock, so that threads share one copy of the weights.
@@ -105,6 +120,7 @@ class AnalyseRole:
                 group.create_task(self._keep_swept())
                 for _ in range(self._lookers):
                     group.create_task(self._look())
+                group.create_task(self._listen())
                 group.create_task(self._claim(group))
                 try:
                     await asyncio.Event().wait()
@@ -115,9 +131,7 @@ class AnalyseRole:
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping:
-            while len(self._held) > AHEAD - CLAIM_FROM and not self._stopping:
-                self._freed.clear()
-                await self._freed.wait()
+            self._worth_a_claim.clear()
             try:
                 await self._until_there_is_room()
                 claimed = await self._take()
@@ -127,6 +141,14 @@ class AnalyseRole:
                 continue
             for leased in claimed if not self._stopping else ():
                 group.create_task(self._analyse(leased))
+            if not claimed and not self._stopping:
+                await self._worth_a_claim.wait()
+
+    async def _listen(self) -> None:
+        """New work is worth a claim at any time: somebody may wait for it."""
+        while not self._stopping:
+            await self._photos.queue.wait()
+            self._worth_a_claim.set()
 
     async def _until_there_is_room(self) -> None:
         """Looking at photos whose pictures cannot be stored would be in vain."""
@@ -136,13 +158,17 @@ class AnalyseRole:
             await asyncio.sleep(WHILE_FULL.total_seconds())
 
     async def _take(self) -> Sequence[Leased]:
-        free = min(BATCH, AHEAD - len(self._held))
-        claimed = await self._photos.queue.claim(stages=[ANALYSE], limit=free, lease=LEASE)
+        free = AHEAD - len(self._held)
+        if free >= CLAIM_FROM:
+            lanes, limit = list(Lane), min(BATCH, free)
+        elif any(leased.urgent for leased in self._held.values()):
+            return ()
+        else:
+            lanes, limit = [Lane.INTERACTIVE], OVERTAKING
+        claimed = await self._photos.queue.claim(stages=[ANALYSE], lanes=lanes, limit=limit, lease=LEASE)
         if not self._held:
             self._cpu.restart()
         self._held |= {leased.id: leased for leased in claimed}
-        if not claimed:
-            await self._photos.queue.wait()
         return claimed
 
     async def _analyse(self, leased: Leased) -> None:
@@ -159,33 +185,49 @@ class AnalyseRole:
         if leased.attempt > CLAIMS:
             await self._end(leased, State.FAILED, "gave_up")
             return
-        rendered = await self._analysis.render(leased)
+        rank = self._rank(leased)
+        rendered = await self._analysis.render(leased, rank=rank)
         if rendered is None:
             return
-        seen, cpu_seconds = await self._seen(rendered)
+        seen, cpu_seconds = await self._seen(rendered, rank=rank)
         with metrics.PHOTO_STEP_TIME.labels("keep").time():
             await self._analysis.keep(rendered, seen, cpu_seconds=cpu_seconds)
 
-    async def _seen(self, rendered: Rendered) -> tuple[Seen, float]:
+    def _rank(self, leased: Leased) -> int:
+        """Let what somebody waits for overtake as many photos as can be in hand, so that none is overtaken for ever."""
+        begun = next(self._begun)
+        return begun - AHEAD - OVERTAKING if leased.urgent else begun
+
+    async def _seen(self, rendered: Rendered, *, rank: int) -> tuple[Seen, float]:
         """What the models find, in the next batch that has room, and its share of the processor's seconds."""
         seen: asyncio.Future[tuple[Seen, float]] = asyncio.get_running_loop().create_future()
-        await self._ready.put((rendered.rendering.picture, seen))
+        leased = rendered.leased
+        await self._ready.put(_Ready(rank, leased.fence, leased.urgent, rendered.rendering.picture, seen))
         return await seen
+
+    async def _next_batch(self) -> list[_Ready]:
+        """Fill a batch, but none that somebody waits for with what would only make it last longer."""
+        batch = [await self._ready.get()]
+        while len(batch) < self._batch and not self._ready.empty():
+            another = self._ready.get_nowait()
+            if batch[0].urgent and not another.urgent:
+                self._ready.put_nowait(another)
+                break
+            batch.append(another)
+        return batch
 
     async def _look(self) -> None:
         while True:
-            batch = [await self._ready.get()]
-            while len(batch) < self._batch and not self._ready.empty():
-                batch.append(self._ready.get_nowait())
+            batch = await self._next_batch()
             metrics.BATCH_FILL.observe(len(batch))
             with step("models", at_most=LOOK_AT_MOST), metrics.BATCH_TIME.labels("all").time():
-                found = await self._look_at([picture for picture, _ in batch])
+                found = await self._look_at([ready.picture for ready in batch])
             cpu_seconds = self._cpu.take() / len(batch)
-            for (_, seen), result in zip(batch, found, strict=True):
+            for ready, result in zip(batch, found, strict=True):
                 if isinstance(result, Exception):
-                    seen.set_exception(result)
+                    ready.seen.set_exception(result)
                 else:
-                    seen.set_result((result, cpu_seconds))
+                    ready.seen.set_result((result, cpu_seconds))
 
     async def _look_at(self, pictures: Sequence[Picture]) -> Sequence[Seen | Exception]:
         """Look at all at once; when that fails, at each alone, so that only the culprit pays."""
@@ -238,7 +280,8 @@ class AnalyseRole:
 
     def _let_go(self, leased: Leased) -> None:
         self._held.pop(leased.id, None)
-        self._freed.set()
+        if leased.urgent or len(self._held) == AHEAD - CLAIM_FROM:
+            self._worth_a_claim.set()
 
     async def _keep_leases(self) -> None:
         while not self._stopping:

@@ -49,8 +49,8 @@ class Analysis:
         self._renderer = renderer
         self._packs = packs
 
-    async def render(self, leased: Leased) -> Rendered | None:
-        """Read and decode; None when the photo is gone, and its job with it.
+    async def render(self, leased: Leased, *, rank: int = 0) -> Rendered | None:
+        """Read and decode, the lowest rank first; None when the photo is gone, and its job with it.
 
         Raises:
             RejectedError: The file can never be shown.
@@ -70,7 +70,7 @@ class Analysis:
         except BlobChangedError as error:
             raise OriginalGoneError("original_changed") from error
         with metrics.PHOTO_STEP_TIME.labels("decode").time():
-            return Rendered(leased, photo, await self._renderer.render(original))
+            return Rendered(leased, photo, await self._renderer.render(original, rank=rank))
 
     async def keep(self, rendered: Rendered, seen: Seen, *, cpu_seconds: float) -> None:
         """Store the pictures and, in one transaction, everything that was found.

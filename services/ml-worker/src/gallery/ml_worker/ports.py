@@ -22,8 +22,12 @@ class Looker(Protocol):
 class Renderer(Protocol):
     """Decodes files that may be made to harm."""
 
-    async def render(self, original: Original) -> Rendering:
+    async def render(self, original: Original, *, rank: int) -> Rendering:
         """Decode once and derive everything.
+
+        Args:
+            original: The file.
+            rank: Of the files that wait for a decoder, the lowest goes first.
 
         Raises:
             RejectedError: The file can never be shown; its code says why.

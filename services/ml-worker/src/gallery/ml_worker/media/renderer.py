@@ -29,19 +29,19 @@ class JailedRenderer:
         self._jail = jail
         self._max_pixels = max_pixels
 
-    async def render(self, original: Original) -> Rendering:
+    async def render(self, original: Original, *, rank: int = 0) -> Rendering:
         """Decode once and derive everything; see the port."""
         for _ in range(KILLS - 1):
             try:
-                return await self._render(original)
+                return await self._render(original, rank=rank)
             except DecoderDiedError:
                 log.warning("a decoder died, starting another")
-        return await self._render(original)
+        return await self._render(original, rank=rank)
 
-    async def _render(self, original: Original) -> Rendering:
+    async def _render(self, original: Original, *, rank: int) -> Rendering:
         header = {"size": original.size, "max_pixels": self._max_pixels}
         try:
-            facts, (preview, thumbnail, picture) = await self._jail.call(header, original.head, original.tail)
+            facts, blobs = await self._jail.call(header, original.head, original.tail, rank=rank)
         except ChildRefusal as error:
             raise RejectedError(error.code, error.detail) from error
         except ChildTimeoutError as error:
@@ -50,6 +50,7 @@ class JailedRenderer:
             raise _died(error) from error
         except ChildFailedError as error:
             raise DecoderDiedError("the decoder has a fault") from error
+        preview, thumbnail, picture = blobs
         return _rendering(facts, preview=bytes(preview), thumbnail=bytes(thumbnail), picture=picture)
 
 
