@@ -117,6 +117,28 @@ async def test_a_photo_that_somebody_waits_for_overtakes_a_backfill_to_the_model
     assert looker.batches[1] == 1
 
 
+async def test_the_models_are_kept_free_for_a_photo_that_somebody_waits_for(bench: Bench) -> None:
+    for _ in range(2):
+        await bench.upload(PICTURE, lane=Lane.BACKFILL)
+    widths: list[int] = []
+
+    def see(picture: Picture) -> Seen:
+        widths.append(picture.shape[1])
+        return Seen()
+
+    renderer = OneDecoder()
+    async with bench.working(renderer=renderer, looker=FakeLooker(see)):
+        await expect_soon(renderer.holds(2, PICTURE))
+        await bench.upload(LIVE)
+        await expect_soon(renderer.holds(1, LIVE))
+        renderer.may.release()
+        await expect_soon(renderer.has_decoded(1))  # of the backfill; it had the decoder already
+        for _ in range(2):
+            renderer.may.release()
+        await expect_soon(bench.quiet)
+    assert widths[0] == 100
+
+
 async def test_photos_of_a_backfill_are_not_overtaken_for_ever(bench: Bench) -> None:
     for _ in range(2):
         await bench.upload(PICTURE, lane=Lane.BACKFILL)

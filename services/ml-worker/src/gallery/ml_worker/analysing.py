@@ -2,8 +2,9 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -94,6 +95,8 @@ class AnalyseRole:
         self._worth_a_claim = asyncio.Event()
         self._begun = itertools.count()
         self._ready: asyncio.PriorityQueue[_Ready] = asyncio.PriorityQueue()
+        self._coming: set[int] = set()
+        self._one_came = asyncio.Event()
         self._cpu = CpuMeter()
         self._batch = max(1, BATCH // threads)
         # The networks release the interpreter lock, so that threads share one copy of the weights.
@@ -186,7 +189,8 @@ class AnalyseRole:
             await self._end(leased, State.FAILED, "gave_up")
             return
         rank = self._rank(leased)
-        rendered = await self._analysis.render(leased, rank=rank)
+        with self._awaited(rank) if leased.urgent else nullcontext():
+            rendered = await self._analysis.render(leased, rank=rank)
         if rendered is None:
             return
         seen, cpu_seconds = await self._seen(rendered, rank=rank)
@@ -198,6 +202,16 @@ class AnalyseRole:
         begun = next(self._begun)
         return begun - AHEAD - OVERTAKING if leased.urgent else begun
 
+    @contextmanager
+    def _awaited(self, rank: int) -> Iterator[None]:
+        """Keep the models free of those that it overtakes until it is decoded, so that it need not wait for them."""
+        self._coming.add(rank)
+        try:
+            yield
+        finally:
+            self._coming.discard(rank)
+            self._one_came.set()
+
     async def _seen(self, rendered: Rendered, *, rank: int) -> tuple[Seen, float]:
         """What the models find, in the next batch that has room, and its share of the processor's seconds."""
         seen: asyncio.Future[tuple[Seen, float]] = asyncio.get_running_loop().create_future()
@@ -207,7 +221,7 @@ class AnalyseRole:
 
     async def _next_batch(self) -> list[_Ready]:
         """Fill a batch, but none that somebody waits for with what would only make it last longer."""
-        batch = [await self._ready.get()]
+        batch = [await self._next_ready()]
         while len(batch) < self._batch and not self._ready.empty():
             another = self._ready.get_nowait()
             if batch[0].urgent and not another.urgent:
@@ -215,6 +229,15 @@ class AnalyseRole:
                 break
             batch.append(another)
         return batch
+
+    async def _next_ready(self) -> _Ready:
+        while True:
+            ready = await self._ready.get()
+            if ready.urgent or all(rank > ready.rank for rank in self._coming):
+                return ready
+            self._ready.put_nowait(ready)
+            self._one_came.clear()
+            await self._one_came.wait()
 
     async def _look(self) -> None:
         while True:
