@@ -115,7 +115,7 @@ class AnalyseRole:
         """Work until cancelled.
 
         Python 3.11's asyncio.wait_for, which the connection pool waits with, can lose a cancellation that meets its
-        answer, so the loop that claims also looks whether it should go on.
+        answer, so whoever waits for more than the pool also looks whether it should go on.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -214,6 +214,8 @@ class AnalyseRole:
 
     async def _seen(self, rendered: Rendered, *, rank: int) -> tuple[Seen, float]:
         """What the models find, in the next batch that has room, and its share of the processor's seconds."""
+        if self._stopping:
+            raise asyncio.CancelledError  # ours was lost on the way here, and nobody looks any more
         seen: asyncio.Future[tuple[Seen, float]] = asyncio.get_running_loop().create_future()
         leased = rendered.leased
         await self._ready.put(_Ready(rank, leased.fence, leased.urgent, rendered.rendering.picture, seen))
