@@ -34,7 +34,7 @@ CHUNK = 100
 NEAR = 48
 """Neighbours asked for: enough that the runner-up is among them when one person has many faces."""
 
-LEASE = timedelta(seconds=10)
+LEASE = timedelta(seconds=6)
 """A dead process holds a library up for so long; a living one lengthens its lease four times in it."""
 
 
