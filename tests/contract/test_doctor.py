@@ -76,12 +76,16 @@ def cluster_of(settings: Mapping[str, str]) -> KafkaCluster:
     return KafkaCluster(settings["GALLERY_KAFKA_SERVERS"], settings["GALLERY_KAFKA_PREFIX"])
 
 
-async def test_the_doctor_finds_engines_well_and_names_what_is_not(settings: dict[str, str]) -> None:
+async def test_the_doctor_finds_engines_well_and_names_what_is_not(
+    settings: dict[str, str], versitygw: Versitygw
+) -> None:
     url = settings["GALLERY_DATABASE_URL"]
     await migrate(url, schema="upload", packages=["gallery.upload"])
     await kafka_topics.apply(cluster_of(settings))
 
-    checks = await asyncio.to_thread(doctor, settings, code=0)
+    others = {f"GALLERY_IN_PLACE_{name}": settings[f"GALLERY_S3_{name}"] for name in ("ENDPOINT", "KEY_ID", "SECRET")}
+    others["GALLERY_IN_PLACE"] = f"s3://{versitygw.settings().s3_bucket}/photos/{{library}}"
+    checks = await asyncio.to_thread(doctor, settings | others, code=0)
     lacking = {name for name, check in checks.items() if not check["ok"]}
     assert lacking == {"s3 answers browsers of other sites"}
     assert not checks["s3 answers browsers of other sites"]["needed"]
@@ -97,8 +101,15 @@ async def test_the_doctor_finds_engines_well_and_names_what_is_not(settings: dic
     }
     assert checks["elasticsearch index"]["found"].startswith("none yet")
 
-    broken = {"GALLERY_S3_SECRET": "wrong", "GALLERY_KAFKA_PREFIX": "new.", "GALLERY_ELASTIC_URL": "http://127.0.0.1:9"}
-    checks = await asyncio.to_thread(doctor, settings | broken, code=1)
+    broken = {
+        "GALLERY_S3_SECRET": "wrong",
+        "GALLERY_KAFKA_PREFIX": "new.",
+        "GALLERY_ELASTIC_URL": "http://127.0.0.1:9",
+        "GALLERY_IN_PLACE": "s3://gone/a, s3://gone/b",
+    }
+    checks = await asyncio.to_thread(doctor, settings | others | broken, code=1)
+    assert "GALLERY_IN_PLACE" in checks["originals in place, gone"]["advice"]
+    assert not checks["originals in place, gone"]["ok"]
     assert "SignatureDoesNotMatch" in checks["s3"]["found"]
     assert "s3 keeps what is put" not in checks
     assert checks["kafka topics"]["advice"] == "run gallery topics apply"

@@ -55,13 +55,18 @@ class AllowedPlaces:
                     f"in_place names {each!r}, which is no place: it is s3://BUCKET or s3://BUCKET/PREFIX"
                 )
 
+    @property
+    def buckets(self) -> list[str]:
+        """The buckets that they are in, sorted."""
+        return sorted({_bucket_of(each) for each in self._prefixes})
+
     def refuse_bucket(self, bucket: str) -> None:
         """Make sure that a bucket of ours is not named: by a reference, one library would read another's originals.
 
         Raises:
             PlacesError: It is.
         """
-        if any(_bucket_of(each) == bucket for each in self._prefixes):
+        if bucket in self.buckets:
             raise PlacesError(f"in_place names {bucket}, the gallery's own bucket: name another one, or copy from it")
 
     def check(self, library_id: UUID, place: str) -> None:
