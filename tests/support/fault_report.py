@@ -154,7 +154,7 @@ class Report:
                 check()
             except AssertionError as error:
                 self.failed.append(f"{what}: {error}")
-                self._lines.append(f"| {what} | FAILED |")
+                self._lines.append(f"| {what} | FAILED: {str(error).partition(chr(10))[0]} |")
             else:
                 self._lines.append(f"| {what} | holds |")
 

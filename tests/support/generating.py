@@ -34,7 +34,7 @@ FIRST = 1_000_000
 """Numbers below are those of real pictures."""
 PAUSE_SECONDS = 0.3
 LOOKED_AT = End(State.DONE, "", 1, Packs("dlib", None), width=96, height=72)
-AWAY = (psycopg.OperationalError, IntentLostError, OSError)
+AWAY = (psycopg.OperationalError, OSError)
 
 
 def file(seed: int, number: int) -> bytes:
@@ -104,6 +104,9 @@ class Generator:
             await services.intents.declare(self.library, key)
             _lay(self.bucket / key, content)
             recorded = await services.originals.record(original, lane=Lane.BACKFILL)
+        except IntentLostError:  # whoever swept it may have come before it was there
+            (self.bucket / key).unlink(missing_ok=True)
+            return False
         except AWAY:
             return False
         finally:
