@@ -259,6 +259,33 @@ async def test_what_a_dead_process_left_is_swept_and_what_a_living_one_writes_is
     assert await bench.analysis().sweep() == 1
     assert [found async for found in bench.blobs.keys("renditions")] == [f"{key}-2"]
 
+    await bench.blobs.put(key, chunks(b"what the dead asked for comes true late"))
+    assert await bench.analysis().sweep() == 1
+    assert [found async for found in bench.blobs.keys("renditions")] == [f"{key}-2"]
+    async with bench.database.transaction() as tx:
+        await tx.execute(b"UPDATE intents SET abandoned_at = abandoned_at - interval '10 minutes'")
+    assert await bench.analysis().sweep() == 1
+    assert await bench.analysis().sweep() == 0
+
+
+async def test_pictures_that_were_swept_are_not_referred_to_by_whoever_was_only_paused(bench: Bench) -> None:
+    class SweptWhenPut(MemoryBlobs):
+        async def put(self, key: str, chunks: AsyncIterator[bytes], *, sha256: bytes | None = None) -> StoredBlob:
+            stored = await super().put(key, chunks, sha256=sha256)
+            if key.startswith("renditions"):
+                await bench.analysis().sweep()
+            return stored
+
+    bench.blobs = SweptWhenPut()
+    photo_id = await bench.upload(PICTURE)
+    (paused,) = await bench.photos.queue.claim(stages=[ANALYSE], limit=1, lease=timedelta(0))
+    rendered = await bench.analysis().render(paused)
+    assert rendered is not None
+    with pytest.raises(LeaseLostError):
+        await bench.analysis().keep(rendered, Seen(), cpu_seconds=0)
+    assert await bench.said(photo_id) == []
+    assert [found async for found in bench.blobs.keys("renditions")] == []
+
 
 async def test_a_second_look_replaces_pictures_and_keeps_the_faces_it_finds_again(bench: Bench) -> None:
     photo_id = await bench.upload(PICTURE)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+LATEST_WRITE = timedelta(minutes=10)
+"""A write whose writer died or gave up may still come true for so long: a store goes on with what it was sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredBlob:

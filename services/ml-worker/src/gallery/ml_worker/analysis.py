@@ -119,11 +119,17 @@ class Analysis:
         return await self._blobs.room() == 0
 
     async def sweep(self) -> int:
-        """Remove what dead attempts left behind; returns how many blobs."""
-        swept = 0
-        while keys := await self._photos.abandoned():
-            await self._discard(keys)
-            swept += len(keys)
+        """Remove what dead attempts left behind; returns how many blobs.
+
+        What they asked the store for may come true after that, so each is removed again until that cannot be.
+        """
+        await self._photos.abandon()
+        swept, last = 0, ""
+        while keys := await self._photos.abandoned(after=last):
+            for key in keys:
+                await self._blobs.delete(key)
+            await self._photos.forget_abandoned(keys)
+            swept, last = swept + len(keys), keys[-1]
         return swept
 
     async def _read(self, photo: Photo) -> Original:

@@ -18,20 +18,29 @@ INSERT INTO intents (blob_key, photo_id, fence) VALUES (%(blob_key)s, %(photo_id
 ON CONFLICT (blob_key) DO NOTHING
 
 -- name: fulfil_intents
+DELETE FROM intents WHERE blob_key = ANY(%(keys)s) AND abandoned_at IS NULL RETURNING blob_key
+
+-- name: forget_intents
 DELETE FROM intents WHERE blob_key = ANY(%(keys)s)
 
--- name: abandoned_intents
-SELECT blob_key FROM intents WHERE NOT EXISTS (
+-- name: forget_abandoned_intents
+DELETE FROM intents WHERE blob_key = ANY(%(keys)s) AND abandoned_at <= now() - %(after)s::interval
+
+-- name: abandon_intents
+UPDATE intents SET abandoned_at = now() WHERE abandoned_at IS NULL AND NOT EXISTS (
     SELECT FROM work
     WHERE subject = intents.photo_id AND stage = %(stage)s AND work.fence = intents.fence AND leased_until > now())
-LIMIT %(limit)s
+
+-- name: abandoned_intents
+SELECT blob_key FROM intents WHERE abandoned_at IS NOT NULL AND blob_key > %(after)s ORDER BY blob_key LIMIT %(limit)s
 
 -- name: put_rendition
 -- What it replaces becomes remains to be swept.
 WITH replaced AS (
     SELECT blob_key, photo_id FROM renditions WHERE photo_id = %(photo_id)s AND kind = %(kind)s
 ), swept AS (
-    INSERT INTO intents (blob_key, photo_id, fence) SELECT blob_key, photo_id, 0 FROM replaced
+    INSERT INTO intents (blob_key, photo_id, fence, abandoned_at)
+    SELECT blob_key, photo_id, 0, '-infinity' FROM replaced
 )
 INSERT INTO renditions (photo_id, kind, library_id, blob_key, size_bytes, sha256)
 VALUES (%(photo_id)s, %(kind)s, %(library_id)s, %(blob_key)s, %(size)s, %(sha256)s)

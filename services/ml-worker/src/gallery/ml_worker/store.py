@@ -8,10 +8,11 @@ from uuid import UUID
 
 from gallery.ml_worker import rows
 from gallery.ml_worker.domain import End, Measures, Packs, Photo, Rendition, Seen, State
+from gallery.ports.blobs import LATEST_WRITE
 from gallery.runtime.connection import Row
 from gallery.runtime.database import Database, Transaction
 from gallery.runtime.ids import uuid7
-from gallery.runtime.leases import CHANNEL, Job, Lane, Leased, WorkQueue
+from gallery.runtime.leases import CHANNEL, Job, Lane, Leased, LeaseLostError, WorkQueue
 from gallery.runtime.shares import Shares
 from gallery.runtime.sql import Queries
 
@@ -56,15 +57,25 @@ class PhotoStore:
                     {"blob_key": key, "photo_id": leased.job.subject, "fence": leased.fence},
                 )
 
-    async def abandoned(self) -> list[str]:
-        """Keys of blobs that nobody writes any more and nothing refers to."""
-        found = await self._rows(queries.abandoned_intents, stage=ANALYSE, limit=PAGE)
+    async def abandon(self) -> None:
+        """Take over the blobs whose writers hold no lease any more: from now on nothing can refer to them."""
+        async with self._database.transaction() as tx:
+            await tx.execute(queries.abandon_intents, {"stage": ANALYSE})
+
+    async def abandoned(self, *, after: str = "") -> list[str]:
+        """Some keys of blobs that were taken over, sorted, beyond one."""
+        found = await self._rows(queries.abandoned_intents, after=after, limit=PAGE)
         return [row["blob_key"] for row in found]
 
     async def forget(self, keys: Sequence[str]) -> None:
         """There is nothing left of these blobs."""
         async with self._database.transaction() as tx:
-            await tx.execute(queries.fulfil_intents, {"keys": list(keys)})
+            await tx.execute(queries.forget_intents, {"keys": list(keys)})
+
+    async def forget_abandoned(self, keys: Sequence[str]) -> None:
+        """There is nothing left of these blobs, and nothing can come any more of those abandoned long ago."""
+        async with self._database.transaction() as tx:
+            await tx.execute(queries.forget_abandoned_intents, {"keys": list(keys), "after": LATEST_WRITE})
 
     async def ask_for_outdated(self, packs: Packs) -> None:
         """Ask for the photos that other packs have looked at to be looked at again."""
@@ -144,8 +155,14 @@ async def end(tx: Transaction, photo_id: UUID, ended: End) -> int:
 
 
 async def put_renditions(tx: Transaction, photo: Photo, renditions: Sequence[Rendition]) -> None:
-    """Refer to blobs that were written; what they replace is swept later."""
-    await tx.execute(queries.fulfil_intents, {"keys": [each.blob_key for each in renditions]})
+    """Refer to blobs that were written; what they replace is swept later.
+
+    Raises:
+        LeaseLostError: One was swept, since the lease had run out.
+    """
+    cursor = await tx.execute(queries.fulfil_intents, {"keys": [each.blob_key for each in renditions]})
+    if len(await cursor.fetchall()) < len(renditions):
+        raise LeaseLostError("the pictures were swept")
     for each in renditions:
         await tx.execute(queries.put_rendition, {**asdict(each), "library_id": photo.library_id})
 
