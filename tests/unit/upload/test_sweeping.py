@@ -44,6 +44,12 @@ async def test_a_dead_process_leaves_nothing_after_the_next_start(
     blobs.objects["originals/left"] = b"half"
     assert await Sweeper(blobs=blobs, intents=PostgresIntents(database)).sweep() == 1
     assert not blobs.objects
+    blobs.objects["originals/left"] = b"what it asked for comes true late"
+    assert await Sweeper(blobs=blobs, intents=PostgresIntents(database)).sweep() == 1
+    assert not blobs.objects
+    async with database.transaction() as tx:
+        await tx.execute(b"UPDATE intents SET abandoned_at = abandoned_at - interval '10 minutes'")
+    assert await Sweeper(blobs=blobs, intents=PostgresIntents(database)).sweep() == 1
     assert await Sweeper(blobs=blobs, intents=PostgresIntents(database)).sweep() == 0
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from gallery.ports.blobs import BlobError, BlobMismatchError, Blobs, BlobStoreFullError, StoredBlob
+from gallery.ports.blobs import LATEST_WRITE, BlobError, BlobMismatchError, Blobs, BlobStoreFullError, StoredBlob
 from gallery.runtime import metrics
 from gallery.runtime.ids import uuid7
 from gallery.runtime.logs import get_logger
@@ -96,9 +96,11 @@ class Acceptance:
         await self._intents.declare(library_id, key)
         try:
             yield
-        except Exception:
+        except Exception as error:
+            # A store that gave no answer may still be writing.
+            after = LATEST_WRITE if isinstance(error, StorageAwayError) else timedelta(0)
             with suppress(Exception):  # the first error is the one to tell; the sweeper sees to the rest
-                await self.discard(key)
+                await self.discard(key, after=after)
             raise
         finally:
             self._intents.let_go(key)
@@ -121,11 +123,16 @@ class Acceptance:
             await self.discard(blob.key)
         return Receipt(recorded, Status.ALREADY_STORED)
 
-    async def discard(self, key: str) -> None:
-        """Remove a blob, unless it is an original's: a commit counts even when word of it got lost."""
+    async def discard(self, key: str, *, after: timedelta = timedelta(0)) -> None:
+        """Remove a blob, unless it is an original's: a commit counts even when word of it got lost.
+
+        Args:
+            key: Of the blob.
+            after: How long it may still come; the sweeper removes it again until then.
+        """
         if await self._intents.disown(key):
             await self._blobs.delete(key)
-            await self._intents.forget(key)
+            await self._intents.forget(key, after=after)
 
 
 def _original(claim: Claim, blob: StoredBlob, *, media_type: MediaType) -> Original:

@@ -25,8 +25,8 @@ class Intents(Protocol):
         """Give up one blob, which can no longer be recorded then; false when it is an original's by now."""
         ...
 
-    async def forget(self, key: str) -> None:
-        """There is nothing left of this blob."""
+    async def forget(self, key: str, *, after: timedelta) -> None:
+        """There is nothing left of this blob, and nothing can come any more once it was given up so long ago."""
         ...
 
     async def abandon(self) -> Sequence[str]:

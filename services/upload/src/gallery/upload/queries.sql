@@ -35,17 +35,17 @@ DELETE FROM intents WHERE blob_key = %(key)s AND NOT abandoned RETURNING blob_ke
 
 -- name: abandon_intent
 -- Waits for a transaction that is recording the blob, be it that nobody listens to it any more.
-UPDATE intents SET abandoned = true WHERE blob_key = %(key)s
+UPDATE intents SET abandoned = true, abandoned_at = coalesce(abandoned_at, now()) WHERE blob_key = %(key)s
 
 -- name: select_recorded
 SELECT FROM originals WHERE blob_key = %(key)s
 
 -- name: forget_intent
-DELETE FROM intents WHERE blob_key = %(key)s
+DELETE FROM intents WHERE blob_key = %(key)s AND abandoned_at <= now() - %(after)s::interval
 
 -- name: abandon_intents
 -- A lock that can be had is held by nobody: the owner is dead.
-UPDATE intents SET abandoned = true
+UPDATE intents SET abandoned = true, abandoned_at = coalesce(abandoned_at, now())
 WHERE abandoned
    OR (owner = %(owner)s AND NOT blob_key = ANY(%(running)s))
    OR (owner <> %(owner)s AND pg_try_advisory_xact_lock(%(family)s, owner))

@@ -157,10 +157,10 @@ class PostgresIntents:
             recorded = await tx.execute(queries.select_recorded, {"key": key})
             return await recorded.fetchone() is None
 
-    async def forget(self, key: str) -> None:
-        """There is nothing left of this blob."""
+    async def forget(self, key: str, *, after: timedelta) -> None:
+        """There is nothing left of this blob, and nothing can come any more once it was given up so long ago."""
         async with self._database.transaction() as tx:
-            await tx.execute(queries.forget_intent, {"key": key})
+            await tx.execute(queries.forget_intent, {"key": key, "after": after})
 
     async def abandon(self) -> Sequence[str]:
         """Take over the intents that nobody works on any more."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from uuid import UUID
 
-from gallery.ports.blobs import BlobError, Blobs
+from gallery.ports.blobs import LATEST_WRITE, BlobError, Blobs
 from gallery.runtime.media_types import MediaType
 from gallery.upload.acceptance import Acceptance, new_key, said_by_store, type_of
 from gallery.upload.body import Body
@@ -82,15 +82,16 @@ class Sweeper:
         self._intents = intents
 
     async def sweep(self) -> int:
-        """Remove the blobs of abandoned intents; returns how many intents are gone.
+        """Remove the blobs of abandoned intents; returns how many.
 
-        A blob that cannot be removed now keeps its intent and is tried again by the next sweep.
+        Each is removed by every sweep until nothing that the dead asked the store for can come true any more; one that
+        cannot be removed now is tried again by the next.
         """
         abandoned: Collection[str] = await self._intents.abandon()
         gone = 0
         for key in abandoned:
             with suppress(BlobError):
                 await self._blobs.delete(key)
-                await self._intents.forget(key)
+                await self._intents.forget(key, after=LATEST_WRITE)
                 gone += 1
         return gone
