@@ -1,17 +1,16 @@
 """The analyse role: claims photos, decodes ahead of the models, and lets nothing wait for anything else."""
 
 import asyncio
-import itertools
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import psycopg
 
-from gallery.ml_worker.analysis import Analysis, Rendered
+from gallery.ml_worker.analysis import Analysis
+from gallery.ml_worker.batches import Batches
 from gallery.ml_worker.costs import CpuMeter
 from gallery.ml_worker.domain import Picture, Seen, State
 from gallery.ml_worker.errors import OriginalGoneError, RejectedError
@@ -55,16 +54,6 @@ AFTER_FULL = timedelta(seconds=5)
 """Until a photo that found no room is looked at again."""
 
 
-class _Ready(NamedTuple):
-    """A picture that waits for the models, the lowest first, and where to put what they see."""
-
-    rank: int
-    fence: int  # no two are equal
-    urgent: bool
-    picture: Picture
-    seen: asyncio.Future[tuple[Seen, float]]
-
-
 class AnalyseRole:
     """Works until it is cancelled, then gives back what it holds."""
 
@@ -93,12 +82,9 @@ class AnalyseRole:
         self._held: dict[int, Leased] = {}
         self._stopping = False
         self._worth_a_claim = asyncio.Event()
-        self._begun = itertools.count()
-        self._ready: asyncio.PriorityQueue[_Ready] = asyncio.PriorityQueue()
-        self._coming: set[int] = set()
-        self._one_came = asyncio.Event()
+        # An urgent photo overtakes as many as can be in hand.
+        self._batches = Batches(size=max(1, BATCH // threads), overtakes=AHEAD + OVERTAKING)
         self._cpu = CpuMeter()
-        self._batch = max(1, BATCH // threads)
         # The networks release the interpreter lock, so that threads share one copy of the weights.
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="models")
         self._lookers = threads
@@ -188,71 +174,29 @@ class AnalyseRole:
         if leased.attempt > CLAIMS:
             await self._end(leased, State.FAILED, "gave_up")
             return
-        rank = self._rank(leased)
-        with self._awaited(rank) if leased.urgent else nullcontext():
-            rendered = await self._analysis.render(leased, rank=rank)
+        turn = self._batches.turn(urgent=leased.urgent)
+        with self._batches.coming(turn):
+            rendered = await self._analysis.render(leased, rank=turn.rank)
         if rendered is None:
             return
-        seen, cpu_seconds = await self._seen(rendered, rank=rank)
+        if self._stopping:
+            raise asyncio.CancelledError  # ours was lost on the way here, and nobody looks any more
+        seen, cpu_seconds = await self._batches.seen(turn, rendered.rendering.picture)
         with metrics.PHOTO_STEP_TIME.labels("keep").time():
             await self._analysis.keep(rendered, seen, cpu_seconds=cpu_seconds)
 
-    def _rank(self, leased: Leased) -> int:
-        """Let what somebody waits for overtake as many photos as can be in hand, so that none is overtaken for ever."""
-        begun = next(self._begun)
-        return begun - AHEAD - OVERTAKING if leased.urgent else begun
-
-    @contextmanager
-    def _awaited(self, rank: int) -> Iterator[None]:
-        """Keep the models free of those that it overtakes until it is decoded, so that it need not wait for them."""
-        self._coming.add(rank)
-        try:
-            yield
-        finally:
-            self._coming.discard(rank)
-            self._one_came.set()
-
-    async def _seen(self, rendered: Rendered, *, rank: int) -> tuple[Seen, float]:
-        """What the models find, in the next batch that has room, and its share of the processor's seconds."""
-        if self._stopping:
-            raise asyncio.CancelledError  # ours was lost on the way here, and nobody looks any more
-        seen: asyncio.Future[tuple[Seen, float]] = asyncio.get_running_loop().create_future()
-        leased = rendered.leased
-        await self._ready.put(_Ready(rank, leased.fence, leased.urgent, rendered.rendering.picture, seen))
-        return await seen
-
-    async def _next_batch(self) -> list[_Ready]:
-        """Fill a batch, but none that somebody waits for with what would only make it last longer."""
-        batch = [await self._next_ready()]
-        while len(batch) < self._batch and not self._ready.empty():
-            another = self._ready.get_nowait()
-            if batch[0].urgent and not another.urgent:
-                self._ready.put_nowait(another)
-                break
-            batch.append(another)
-        return batch
-
-    async def _next_ready(self) -> _Ready:
-        while True:
-            ready = await self._ready.get()
-            if ready.urgent or all(rank > ready.rank for rank in self._coming):
-                return ready
-            self._ready.put_nowait(ready)
-            self._one_came.clear()
-            await self._one_came.wait()
-
     async def _look(self) -> None:
         while True:
-            batch = await self._next_batch()
+            batch = await self._batches.next()
             metrics.BATCH_FILL.observe(len(batch))
             with step("models", at_most=LOOK_AT_MOST), metrics.BATCH_TIME.labels("all").time():
-                found = await self._look_at([ready.picture for ready in batch])
+                found = await self._look_at([waiting.picture for waiting in batch])
             cpu_seconds = self._cpu.take() / len(batch)
-            for ready, result in zip(batch, found, strict=True):
+            for waiting, result in zip(batch, found, strict=True):
                 if isinstance(result, Exception):
-                    ready.seen.set_exception(result)
+                    waiting.seen.set_exception(result)
                 else:
-                    ready.seen.set_result((result, cpu_seconds))
+                    waiting.seen.set_result((result, cpu_seconds))
 
     async def _look_at(self, pictures: Sequence[Picture]) -> Sequence[Seen | Exception]:
         """Look at all at once; when that fails, at each alone, so that only the culprit pays."""
