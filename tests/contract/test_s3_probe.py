@@ -45,9 +45,12 @@ def deaf_bucket(s3_bucket: S3Bucket, request: pytest.FixtureRequest) -> Iterator
             del request.headers[name]
 
     unheard = request.param
-    s3_bucket._client.meta.events.register("before-sign.s3", forget)
+    clients = [s3_bucket._client, s3_bucket._patient]
+    for client in clients:
+        client.meta.events.register("before-sign.s3", forget)
     yield s3_bucket
-    s3_bucket._client.meta.events.unregister("before-sign.s3", forget)
+    for client in clients:
+        client.meta.events.unregister("before-sign.s3", forget)
 
 
 @pytest.mark.parametrize(
