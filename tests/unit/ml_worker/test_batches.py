@@ -3,7 +3,7 @@
 import asyncio
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gallery.ml_worker.batches import Batches, Turn
@@ -27,6 +27,7 @@ async def looked_at(batches: Batches, turns: list[Turn]) -> list[list[Turn]]:
     return together
 
 
+@settings(deadline=None)  # each example has an event loop of its own
 @given(st.lists(st.booleans(), max_size=40), st.integers(1, 4))
 def test_urgent_ones_go_first_and_overtake_nobody_for_ever(urgent: list[bool], size: int) -> None:
     batches = Batches(size=size, overtakes=OVERTAKES)
