@@ -262,7 +262,8 @@ async def test_an_old_member_s_dead_letters_are_whole_for_a_new_one(roll_out: Ro
         async with roll_out.member(roll_out.next) as newer:
             await dead_letters.replay(database, letter["id"])
             await roll_out.expect_ended([photo_id])
-    assert [moving(body) for body in newer.heard if body.DESCRIPTOR.name == "PhotoUploaded"] == [1500]
+    # Once by the letter, and once more by Kafka where the old member ended before its place was saved.
+    assert {moving(body) for body in newer.heard if body.DESCRIPTOR.name == "PhotoUploaded"} == {1500}
 
 
 def moving(body: Body) -> int:
